@@ -1,0 +1,1 @@
+"""Scores, speed and tuning: everything that prints a figure."""

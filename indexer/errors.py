@@ -1,0 +1,67 @@
+"""Every error that VClipper raises on purpose.
+
+::
+
+    VClipperError
+    ├── InputError            a path, a query, an image or an option that cannot be used
+    ├── VideoError            one file that cannot be decoded (the run goes on without it)
+    ├── ModelError            a model that cannot be loaded
+    └── LibraryError          the library directory is missing, empty or not a library
+        ├── LibraryMismatchError   made with another model, sampling rate or schema
+        ├── LibraryLockedError     another process is writing to it
+        └── LibraryDamagedError    its files do not agree with each other
+
+Each carries what is wrong (``message``), and what to do next (``hint``); the command line prints
+both on one line and exits with 1.
+"""
+
+from __future__ import annotations
+
+
+class VClipperError(Exception):
+    """Base of the family: one clear sentence, and the next thing to do.
+
+    Args:
+        message: what is wrong and where (it names the file, query or option).
+        hint: what to do next; empty when the message says it already.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[type[VClipperError], tuple[str, str]]:
+        """Errors cross process borders: pickle must keep both texts."""
+        return type(self), (self.message, self.hint)
+
+
+class InputError(VClipperError):
+    """A path, query, image or option that cannot be used."""
+
+
+class VideoError(VClipperError):
+    """One video that cannot be decoded."""
+
+
+class ModelError(VClipperError):
+    """A model that cannot be loaded."""
+
+
+class LibraryError(VClipperError):
+    """The library directory is missing, empty or not a library."""
+
+
+class LibraryMismatchError(LibraryError):
+    """The library was made with another model, sampling rate or schema version."""
+
+
+class LibraryLockedError(LibraryError):
+    """Another process is writing to the library."""
+
+
+class LibraryDamagedError(LibraryError):
+    """The library's files do not agree with each other."""
