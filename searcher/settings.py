@@ -1,0 +1,136 @@
+"""Every knob of a search, once: name, symbol in the thesis, bounds, default.
+
+The command line builds its options from :func:`knobs`, Optuna its search space, the API its
+documentation. Nothing here imports more than the standard library.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from indexer.errors import InputError
+
+METHODS = ("vc1", "vc2")
+POSTPROCESSES = ("none", "norm", "adjust_norm", "log_smooth_norm", "smooth_norm")
+
+#: λ where the user names none. After a normalisation the scale is 0..1 whatever the model; raw cosines
+#: have the model's own scale (CLIP's lie between 0.15 and 0.35), so `none` has a default of its own.
+DEFAULT_THRESHOLD: Mapping[tuple[str, str], float] = {
+    ("vc1", "none"): 0.25,
+    ("vc1", "norm"): 0.60,
+    ("vc1", "adjust_norm"): 0.60,
+    ("vc1", "log_smooth_norm"): 0.60,
+    ("vc1", "smooth_norm"): 0.55,
+    ("vc2", "none"): 0.25,
+    ("vc2", "norm"): 0.60,
+    ("vc2", "adjust_norm"): 0.60,
+    ("vc2", "log_smooth_norm"): 0.60,
+    ("vc2", "smooth_norm"): 0.55,
+}
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One setting as an option, a docstring line and a dimension of a tuning study see it."""
+
+    name: str
+    symbol: str
+    help: str
+    default: Any
+    kind: type
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def check(self, value: Any) -> None:
+        """Raise InputError unless ``value`` lies within the bounds or among the choices."""
+        if value is None and self.default is None:
+            return
+        if self.choices:
+            if value not in self.choices:
+                raise InputError(f"{self.name} is {value!r}", f"Choose one of: {', '.join(self.choices)}")
+            return
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+            raise InputError(f"{self.name} is {value!r}, not a number")
+        if self.kind is int and value != int(value):
+            raise InputError(f"{self.name} is {value!r}, not a whole number")
+        if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
+            raise InputError(f"{self.name} is {value:g}", f"It must lie between {self.low} and {self.high}")
+
+
+def _knob(default: Any, help: str, kind: type, symbol: str = "", **bounds: Any) -> Any:  # noqa: A002
+    return field(default=default, metadata={"help": help, "kind": kind, "symbol": symbol, **bounds})
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a query becomes moments; see method.md's symbols beside each field.
+
+    Raises:
+        InputError: a value out of its bounds, when the object is made.
+    """
+
+    method: str = _knob("vc1", "how windows are cut", str, choices=METHODS)
+    postprocess: str = _knob("smooth_norm", "what is done to S_c first", str, choices=POSTPROCESSES)
+    threshold: float | None = _knob(
+        None, "frames (VC1) or scenes (VC2) above it are selected", float, "λ", low=-1.0, high=1.0
+    )
+    min_confidence: float = _knob(
+        -1.0, "VC1: windows whose mean S_c is not above it are dropped", float, "β", low=-1.0, high=1.0
+    )
+    cut_threshold: float = _knob(
+        0.85, "VC2: CFS_c below it marks a cut between scenes", float, "α", low=-1.0, high=1.0
+    )
+    top_share: float = _knob(
+        0.5,
+        "VC2: share of a scene's best frames that its confidence averages",
+        float,
+        "p",
+        low=0.01,
+        high=1.0,
+    )
+    smooth_window: int = _knob(
+        13, "Savitzky-Golay window in frames of the 2 s grid (13 = 26 s)", int, "M", low=3, high=75
+    )
+    videos: int = _knob(10, "how many top videos are searched for windows", int, low=1, high=10_000)
+    top: int = _knob(10, "how many moments are returned", int, low=1, high=100_000)
+    best_frames: int = _knob(3, "a video's score is the mean of this many best frames", int, low=1, high=100)
+
+    def __post_init__(self) -> None:
+        for knob in knobs():
+            knob.check(getattr(self, knob.name))
+        if self.smooth_window % 2 == 0:
+            raise InputError(
+                f"smooth_window is {self.smooth_window}", "It must be odd: a window has a middle frame"
+            )
+
+    @property
+    def effective_threshold(self) -> float:
+        """Λ in force: the user's, else the default for this method and postprocessing."""
+        if self.threshold is not None:
+            return self.threshold
+        return DEFAULT_THRESHOLD[self.method, self.postprocess]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as a settings file holds them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SearchSettings:
+        """Read what :meth:`to_dict` wrote; an unknown name raises InputError."""
+        unknown = sorted(set(values) - {knob.name for knob in knobs()})
+        if unknown:
+            raise InputError(
+                f"unknown setting {unknown[0]!r}", "Known: " + ", ".join(k.name for k in knobs())
+            )
+        return cls(**values)
+
+
+def knobs() -> tuple[Knob, ...]:
+    """All settings in order of declaration."""
+    return tuple(
+        Knob(name=f.name, default=f.default, **f.metadata) for f in dataclasses.fields(SearchSettings)
+    )
