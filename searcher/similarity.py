@@ -38,7 +38,7 @@ class Curve:
         n = self.similarity.shape[0] if self.similarity.ndim == 1 else 0
         if n == 0 or self.next_similarity.shape != (n - 1,):
             raise ValueError(
-                f"S_c {self.similarity.shape} and CFS_c {self.next_similarity.shape}: expected (n,) and (n-1,)"
+                f"S_c {self.similarity.shape} and CFS_c {self.next_similarity.shape} are not (n,) and (n-1,)"
             )
         if self.period_seconds <= 0 or self.duration_seconds <= 0:
             raise ValueError("period and duration must be positive")
@@ -57,7 +57,8 @@ class Curve:
 
 def frame_similarity(vectors: NDArray[np.floating], query: Float32) -> Float32:
     """S_c = V_E · Q_E (eq. 1): (n, D) and (D,) unit vectors → (n,) float32."""
-    return np.asarray(vectors, dtype=np.float32) @ query
+    similarity: Float32 = np.asarray(vectors, dtype=np.float32) @ query
+    return similarity
 
 
 def next_frame_similarity(vectors: NDArray[np.floating]) -> Float32:
