@@ -40,7 +40,7 @@ class Knob:
     symbol: str
     help: str
     default: Any
-    kind: type
+    kind: type[Any]
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class Knob:
             raise InputError(f"{self.name} is {value:g}", f"It must lie between {self.low} and {self.high}")
 
 
-def _knob(default: Any, help: str, kind: type, symbol: str = "", **bounds: Any) -> Any:  # noqa: A002
+def _knob(default: Any, help: str, kind: type[Any], symbol: str = "", **bounds: Any) -> Any:  # noqa: A002
     return field(default=default, metadata={"help": help, "kind": kind, "symbol": symbol, **bounds})
 
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.vectors import next_frame_similarity
+
+__all__ = ["Curve", "frame_similarity", "next_frame_similarity"]
+
 Float32 = NDArray[np.float32]
 
 
@@ -57,11 +61,5 @@ class Curve:
 
 def frame_similarity(vectors: NDArray[np.floating], query: Float32) -> Float32:
     """S_c = V_E · Q_E (eq. 1): (n, D) and (D,) unit vectors → (n,) float32."""
-    similarity: Float32 = np.asarray(vectors, dtype=np.float32) @ query
+    similarity: Float32 = np.matmul(vectors, query, dtype=np.float32)
     return similarity
-
-
-def next_frame_similarity(vectors: NDArray[np.floating]) -> Float32:
-    """CFS_c: (n, D) unit vectors → (n-1,) float32, cosine of each frame with the next."""
-    v = np.asarray(vectors, dtype=np.float32)
-    return np.einsum("nd,nd->n", v[:-1], v[1:])

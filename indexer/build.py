@@ -1,0 +1,373 @@
+"""The pipeline: decode → encode → write, and the report of what it did.
+
+Decode processes run ahead of the encoder, the encoder of the writer; every hand-over is bounded. A video
+enters the library whole, in one commit, when its last frame is encoded (``indexer.store``); what a killed
+run leaves behind is deleted by the next one, which then goes on with the files that are missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.decoders import Decoded, Failed, Finished, Message, Opened, decode_all
+from indexer.discover import printable
+from indexer.encoder import Encoder
+from indexer.plan import Job, Plan
+from indexer.settings import IndexSettings
+from indexer.store import Store, VideoFrames, VideoRow
+from indexer.video import DecodeOutcome, VideoInfo
+
+
+@dataclass(frozen=True)
+class FileNote:
+    """A file and what there is to say about it."""
+
+    path: Path
+    note: str = ""
+
+
+@dataclass
+class IndexReport:
+    """What a run did, file by file.
+
+    Attributes:
+        added, updated: indexed in this run; partial ones are among them and in ``partial`` too.
+        skipped: unchanged.
+        relinked: known content under a new name.
+        partial: indexed as far as they can be read; the note says why not further.
+        failed: not indexed; the note says why.
+        missing: in the library, gone from disk; kept unless pruned.
+        pruned: missing files taken out.
+        frames: frames embedded. video_seconds: length of the videos indexed.
+        elapsed_seconds: wall time. interrupted: stopped by Ctrl-C.
+    """
+
+    added: list[FileNote] = field(default_factory=list)
+    updated: list[FileNote] = field(default_factory=list)
+    skipped: list[FileNote] = field(default_factory=list)
+    relinked: list[FileNote] = field(default_factory=list)
+    partial: list[FileNote] = field(default_factory=list)
+    failed: list[FileNote] = field(default_factory=list)
+    missing: list[FileNote] = field(default_factory=list)
+    pruned: list[FileNote] = field(default_factory=list)
+    frames: int = 0
+    video_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
+    interrupted: bool = False
+
+    LISTS = ("added", "updated", "skipped", "relinked", "partial", "failed", "missing", "pruned")
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing failed and nothing was left undone."""
+        return not self.failed and not self.interrupted
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        lists: dict[str, object] = {
+            name: [{"path": printable(n.path), "note": n.note} for n in getattr(self, name)] for name in self.LISTS
+        }
+        return {
+            **lists,
+            "frames": self.frames,
+            "video_seconds": round(self.video_seconds, 3),
+            "elapsed_seconds": round(self.elapsed_seconds, 3),
+            "interrupted": self.interrupted,
+        }
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: what a progress bar shows.
+
+    Attributes:
+        files_done, files: of those that must be decoded.
+        frames: encoded so far. video_seconds: length of the pictures encoded so far.
+        bytes_done, bytes_total: sizes of the files, by which the time left is estimated.
+        elapsed_seconds: since decoding began. path: the file that was heard of last.
+    """
+
+    files_done: int
+    files: int
+    frames: int
+    video_seconds: float
+    bytes_done: int
+    bytes_total: int
+    elapsed_seconds: float
+    path: Path | None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass
+class _Video:
+    """A video whose frames are on their way through the encoder."""
+
+    job: Job
+    info: VideoInfo
+    expected: int | None = None
+    outcome: DecodeOutcome | None = None
+    vectors: list[NDArray[np.float16]] = field(default_factory=list)
+    frames_decoded: int = 0
+    frames_encoded: int = 0
+
+    @property
+    def done(self) -> bool:
+        return self.outcome is not None and self.frames_encoded == self.frames_decoded
+
+
+class Pipeline:
+    """One run over the jobs of a plan.
+
+    Args:
+        store: the tables, under the write lock.
+        encoder: what embeds the pictures.
+        settings: sizes and bounds.
+        report: filled in as videos are committed.
+        videos: the library's live videos, for what an updated path replaces.
+        on_progress: called after each message.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        encoder: Encoder,
+        settings: IndexSettings,
+        report: IndexReport,
+        videos: Sequence[VideoRow],
+        on_progress: OnProgress,
+    ) -> None:
+        self._store, self._encoder, self._settings = store, encoder, settings
+        self._report, self._on_progress = report, on_progress
+        self._batch_size = settings.batch_size_on(encoder.device)
+        self._live = _Live(videos)
+        self._open: dict[int, _Video] = {}
+        self._waiting: list[tuple[int, NDArray[np.uint8]]] = []
+        self._finished: list[_Video] = []
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="lance-writer")
+        self._write: Future[None] | None = None
+        self._last_flush = time.monotonic()
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Decode, encode and commit ``jobs``; on Ctrl-C commit what is finished, then re-raise."""
+        if not jobs:
+            return
+        messages = decode_all(
+            [job.path for job in jobs],
+            self._store.period_seconds,
+            self._encoder.picture,
+            self._settings.worker_count,
+            self._settings.decode_timeout_seconds,
+        )
+        meter = _Meter(jobs, self._store.period_seconds, self._on_progress)
+        try:
+            for message in messages:
+                self._take(message, jobs)
+                meter.count(message, self._open)
+            self._encode(len(self._waiting))
+        finally:
+            messages.close()  # type: ignore[attr-defined]
+            self._flush()
+            self._join_writer()
+            self._writer.shutdown()
+
+    def _take(self, message: Message, jobs: Sequence[Job]) -> None:
+        job = jobs[message.job]
+        if isinstance(message, Opened):
+            self._open[message.job] = _Video(job, message.info)
+        elif isinstance(message, Decoded):
+            self._open[message.job].frames_decoded += len(message.batch)
+            self._waiting += [(message.job, picture) for picture in message.batch.pictures]
+            while len(self._waiting) >= self._batch_size:
+                self._encode(self._batch_size)
+        elif isinstance(message, Finished):
+            self._open[message.job].outcome = message.outcome
+            self._collect(message.job)
+        elif isinstance(message, Failed):
+            self._give_up(message)
+            self._report.failed.append(FileNote(job.path, str(message.error)))
+
+    def _give_up(self, message: Failed) -> None:
+        self._open.pop(message.job, None)
+        self._waiting = [(job, picture) for job, picture in self._waiting if job != message.job]
+
+    def _encode(self, count: int) -> None:
+        """Embed the first ``count`` waiting pictures, always in batches of one size.
+
+        Matrix products of other shapes round differently: with padding, a frame's vector does not
+        depend on where a run was interrupted.
+        """
+        if count == 0:
+            return
+        some, self._waiting = self._waiting[:count], self._waiting[count:]
+        pictures = np.zeros((self._batch_size, *some[0][1].shape), np.uint8)
+        for place, (_, picture) in enumerate(some):
+            pictures[place] = picture
+        vectors = self._encoder.encode_pictures(pictures)[:count].astype(np.float16)
+        for (job, _), vector in zip(some, vectors, strict=True):
+            video = self._open[job]
+            video.vectors.append(vector)
+            video.frames_encoded += 1
+        for job in dict.fromkeys(job for job, _ in some):
+            self._collect(job)
+
+    def _collect(self, job: int) -> None:
+        """A video whose frames are all encoded waits for the next commit."""
+        if self._open[job].done:
+            self._finished.append(self._open.pop(job))
+            rows = sum(video.frames_encoded for video in self._finished)
+            late = time.monotonic() - self._last_flush > self._settings.flush_seconds
+            if rows >= self._settings.flush_rows or late:
+                self._flush()
+
+    def _flush(self) -> None:
+        """Hand the finished videos to the writer thread; waits for the commit before."""
+        self._join_writer()
+        self._last_flush = time.monotonic()
+        if self._finished:
+            finished, self._finished = self._finished, []
+            self._write = self._writer.submit(self._commit, finished)
+
+    def _join_writer(self) -> None:
+        if self._write is not None:
+            write, self._write = self._write, None
+            write.result()
+
+    def _commit(self, finished: Sequence[_Video]) -> None:
+        added = [_rows(video) for video in finished]
+        changed = self._live.admit([row for row, _ in added])
+        self._store.commit(added, changed)
+        self._store.compact()
+        for video, (row, _) in zip(finished, added, strict=True):
+            self._note(video, row)
+
+    def _note(self, video: _Video, row: VideoRow) -> None:
+        report = self._report
+        (report.updated if video.job.is_update else report.added).append(FileNote(video.job.path))
+        report.relinked += [FileNote(path, f"same content as {printable(row.path)}") for path in video.job.also]
+        if not row.complete:
+            report.partial.append(FileNote(row.path, row.note))
+        report.frames += row.frames
+        report.video_seconds += row.duration_seconds
+
+
+def _rows(video: _Video) -> tuple[VideoRow, VideoFrames]:
+    job, info, outcome = video.job, video.info, video.outcome
+    assert outcome is not None  # noqa: S101 - `done` says so
+    row = VideoRow(
+        video_id=job.video_id,
+        fingerprint=job.fingerprint,
+        paths=(job.path, *job.also),
+        frames=len(video.vectors),
+        duration_seconds=outcome.duration_seconds,
+        width=info.width,
+        height=info.height,
+        frame_rate=info.frames_per_second,
+        codec=info.codec,
+        container=info.container,
+        size_bytes=job.size_bytes,
+        indexed_unix=time.time(),
+        complete=outcome.complete,
+        note=outcome.reason,
+    )
+    return row, VideoFrames.of(job.video_id, np.stack(video.vectors))
+
+
+class _Live:
+    """The library's videos as this run changes them: a path belongs to one video, a content to one row."""
+
+    def __init__(self, videos: Sequence[VideoRow]) -> None:
+        self._rows = {video.video_id: video for video in videos}
+        self._by_content = {video.fingerprint: video.video_id for video in videos}
+        self._by_path = {path: video.video_id for video in videos for path in video.paths}
+
+    def admit(self, added: Sequence[VideoRow]) -> list[VideoRow]:
+        """Take in new rows; returns the older ones that lost paths to them, as they are now."""
+        losers = {video_id for row in added for video_id in self._losers(row)}
+        for row in added:
+            self._rows[row.video_id] = row
+            self._by_content[row.fingerprint] = row.video_id
+            self._by_path.update(dict.fromkeys(row.paths, row.video_id))
+        for video_id in losers:
+            row = self._rows[video_id]
+            kept = tuple(path for path in row.paths if self._by_path.get(path) == video_id)
+            self._rows[video_id] = replace(row, paths=kept)
+        return [self._rows[video_id] for video_id in sorted(losers)]
+
+    def _losers(self, row: VideoRow) -> Iterator[int]:
+        owners = [self._by_path.get(path) for path in row.paths]
+        for video_id in (*owners, self._by_content.get(row.fingerprint)):
+            if video_id is not None and video_id != row.video_id:
+                yield video_id
+
+
+class _Meter:
+    """Sums for the progress bar."""
+
+    def __init__(self, jobs: Sequence[Job], period_seconds: float, show: OnProgress) -> None:
+        self._jobs, self._period_seconds, self._show = jobs, period_seconds, show
+        self._bytes_total = sum(job.size_bytes for job in jobs)
+        self._started = time.monotonic()
+        self._files_done = self._frames = 0
+        self._bytes: dict[int, float] = {}
+
+    def count(self, message: Message, open_videos: Mapping[int, _Video]) -> None:
+        """Count a message and pass the sums on."""
+        size_bytes = self._jobs[message.job].size_bytes
+        if isinstance(message, Decoded):
+            self._frames += len(message.batch)
+            video = open_videos.get(message.job)
+            length = (video.info.duration_seconds if video else None) or float("inf")
+            share = min(1.0, (message.batch.first_index + len(message.batch)) * self._period_seconds / length)
+            self._bytes[message.job] = share * size_bytes
+        elif isinstance(message, (Finished, Failed)):
+            self._files_done += 1
+            self._bytes[message.job] = size_bytes
+        self._show(
+            Progress(
+                files_done=self._files_done,
+                files=len(self._jobs),
+                frames=self._frames,
+                video_seconds=self._frames * self._period_seconds,
+                bytes_done=int(sum(self._bytes.values())),
+                bytes_total=self._bytes_total,
+                elapsed_seconds=time.monotonic() - self._started,
+                path=self._jobs[message.job].path,
+            )
+        )
+
+
+def index_files(
+    plan: Plan,
+    store: Store,
+    encoder: Encoder,
+    settings: IndexSettings,
+    on_progress: OnProgress = lambda progress: None,
+) -> IndexReport:
+    """Carry out ``plan`` (the caller holds the write lock).
+
+    Ctrl-C commits what is finished and returns a report with ``interrupted`` set.
+    """
+    started = time.monotonic()
+    report = IndexReport(
+        skipped=[FileNote(path) for path in plan.skipped],
+        relinked=[FileNote(path, note) for path, note in plan.relinked],
+        failed=[FileNote(path, reason) for path, reason in plan.failed],
+    )
+    (report.pruned if settings.prune else report.missing).extend(FileNote(path) for path in plan.missing)
+    try:
+        if plan.rows:
+            store.commit([], plan.rows)
+        Pipeline(store, encoder, settings, report, store.videos(), on_progress).run(plan.jobs)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    report.elapsed_seconds = time.monotonic() - started
+    return report

@@ -1,0 +1,248 @@
+"""Decode processes under a watchdog: what one broken file can cost is that file.
+
+Each decode runs in a process of its own kind, a worker, fed one file after the other. A thread per worker
+carries its messages to one bounded queue: the queue is what lets decoding run ahead of the encoder, and
+its bound is what keeps memory flat. A worker that says nothing for ``timeout_seconds`` or dies is
+replaced and its file reported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.errors import VClipperError, VideoError
+from indexer.frames import FrameBatch, PictureSpec, fit_picture
+from indexer.video import DecodeOutcome, VideoInfo, decode, probe
+
+#: Frames of one message: few enough that a slow decoder reports in time, many enough to be cheap.
+FRAMES_PER_MESSAGE = 16
+#: A message goes out at the latest after this time, so that silence means trouble.
+MESSAGE_SECONDS = 0.5
+#: Messages that may wait between decoders and encoder.
+QUEUED_MESSAGES = 16
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The file is a video; frames will follow."""
+
+    job: int
+    info: VideoInfo
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Some frames of the file, in order."""
+
+    job: int
+    batch: FrameBatch
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The file's last frame was sent."""
+
+    job: int
+    outcome: DecodeOutcome
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The file cannot be indexed."""
+
+    job: int
+    error: VClipperError
+
+
+Message = Opened | Decoded | Finished | Failed
+
+
+def decode_all(
+    files: Sequence[Path],
+    period_seconds: float,
+    picture: PictureSpec,
+    workers: int,
+    timeout_seconds: float,
+) -> Iterator[Message]:
+    """Decode ``files`` side by side; each message's ``job`` is the file's place in ``files``.
+
+    Of one file the messages come in order: Opened, Decoded…, then Finished or Failed. Closing the
+    iterator stops the workers.
+    """
+    jobs: queue.SimpleQueue[tuple[int, Path] | None] = queue.SimpleQueue()
+    for job in enumerate(files):
+        jobs.put(job)
+    workers = max(1, min(workers, len(files)))
+    for _ in range(workers):
+        jobs.put(None)
+    out: queue.Queue[Message | None] = queue.Queue(QUEUED_MESSAGES)
+    stop = threading.Event()
+    keepers = [_Keeper(jobs, out, stop, (period_seconds, picture), timeout_seconds) for _ in range(workers)]
+    for keeper in keepers:
+        keeper.start()
+    try:
+        yield from _until_all_done(out, workers)
+    finally:
+        stop.set()
+        for keeper in keepers:
+            keeper.join()
+
+
+def _until_all_done(out: queue.Queue[Message | None], workers: int) -> Iterator[Message]:
+    while workers:
+        message = out.get()
+        if message is None:
+            workers -= 1
+        else:
+            yield message
+
+
+class _Keeper(threading.Thread):
+    """Feeds one worker process and replaces it when it hangs or dies."""
+
+    def __init__(
+        self,
+        jobs: queue.SimpleQueue[tuple[int, Path] | None],
+        out: queue.Queue[Message | None],
+        stop: threading.Event,
+        task: tuple[float, PictureSpec],
+        timeout_seconds: float,
+    ) -> None:
+        super().__init__(name="decode-keeper", daemon=True)
+        self._jobs, self._out, self._stop_requested = jobs, out, stop
+        self._task = task
+        self._timeout_seconds = timeout_seconds
+        self._process: Any = None
+        self._pipe: Any = None
+
+    def run(self) -> None:
+        """Work through the queue of files."""
+        try:
+            while (job := self._jobs.get()) is not None and not self._stop_requested.is_set():
+                self._one_file(*job)
+        finally:
+            self._end_worker()
+            self._put(None)
+
+    def _one_file(self, job: int, path: Path) -> None:
+        if self._process is None:
+            self._start_worker()
+        try:
+            self._pipe.send((job, path))
+            while not self._stop_requested.is_set():
+                message = self._receive(path)
+                self._put(message)
+                if isinstance(message, (Finished, Failed)):
+                    return
+        except VideoError as error:
+            self._end_worker()
+            self._put(Failed(job, error))
+        except (EOFError, OSError):
+            self._process.join()
+            self._put(Failed(job, VideoError(f"the decoder crashed ({_exit(self._process.exitcode)})")))
+            self._end_worker()
+
+    def _receive(self, path: Path) -> Message:
+        """The worker's next message; the clock runs only while it has nothing to say."""
+        deadline = time.monotonic() + self._timeout_seconds
+        while not self._pipe.poll(0.2):
+            if self._stop_requested.is_set():
+                raise VideoError(f"{path.name} was interrupted")
+            if time.monotonic() > deadline:
+                raise VideoError(f"the decoder gave nothing for {self._timeout_seconds:g} seconds and was stopped")
+        message: Message = self._pipe.recv()
+        return message
+
+    def _put(self, message: Message | None) -> None:
+        while not self._stop_requested.is_set():
+            with contextlib.suppress(queue.Full):
+                self._out.put(message, timeout=0.2)
+                return
+
+    def _start_worker(self) -> None:
+        context = multiprocessing.get_context("spawn")  # fork would copy the threads' locks of torch and Lance
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, *self._task), daemon=True)
+        self._process.start()
+        theirs.close()
+        if not self._pipe.poll(120) or self._pipe.recv() != "ready":
+            raise VideoError("the decode process did not start")
+
+    def _end_worker(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._pipe.close()
+        self._process = None
+
+
+def _exit(code: int | None) -> str:
+    if code is not None and code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"
+
+
+# ---- in the worker process
+
+
+def _work(pipe: Connection, period_seconds: float, picture: PictureSpec) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    pipe.send("ready")
+    with contextlib.suppress(EOFError, OSError):  # the main process is gone
+        while True:
+            job, path = pipe.recv()
+            for message in _messages(job, path, period_seconds, picture):
+                pipe.send(message)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _messages(job: int, path: Path, period_seconds: float, picture: PictureSpec) -> Iterator[Message]:
+    try:
+        info = probe(path)
+        yield Opened(job, info)
+        outcome = yield from _batches(job, path, info, period_seconds, picture)
+        yield Finished(job, outcome)
+    except VClipperError as error:
+        yield Failed(job, error)
+    except Exception as error:  # a decoder's surprise costs this file only
+        yield Failed(job, VideoError(f"{path.name} cannot be decoded: {type(error).__name__}: {error}"))
+
+
+def _batches(
+    job: int, path: Path, info: VideoInfo, period_seconds: float, picture: PictureSpec
+) -> Generator[Message, None, DecodeOutcome]:
+    decoding = decode(path, info, period_seconds)
+    waiting: list[Any] = []
+    first_index, since = 0, time.monotonic()
+    while True:
+        try:
+            frame = next(decoding)
+        except StopIteration as end:
+            if waiting:
+                yield Decoded(job, FrameBatch(first_index, np.stack(waiting)))
+            outcome: DecodeOutcome = end.value
+            return outcome
+        waiting.append(fit_picture(frame.image, picture))
+        if len(waiting) >= FRAMES_PER_MESSAGE or time.monotonic() - since > MESSAGE_SECONDS:
+            yield Decoded(job, FrameBatch(first_index, np.stack(waiting)))
+            first_index, waiting, since = frame.index + 1, [], time.monotonic()

@@ -1,0 +1,130 @@
+"""Which files a user means, and which content they hold."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from io import FileIO
+from pathlib import Path
+
+from indexer.errors import InputError
+
+VIDEO_SUFFIXES = frozenset(
+    "." + suffix
+    for suffix in re.findall(
+        r"\w+",
+        """
+        3g2 3gp asf avi divx f4v flv gif h264 h265 hevc m1v m2t m2ts m2v m4v mjpeg mjpg mkv mov mp4 mpeg mpg
+        mts mxf ogm ogv qt rm rmvb ts vob webm wmv y4m
+        """,
+    )
+)
+
+_WHOLE_FILE_BYTES = 16 << 20
+_BLOCK_BYTES = 64 << 10
+_BLOCKS = 256
+
+
+def find_videos(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Absolute paths of the video files that ``paths`` mean, sorted, each file once.
+
+    A folder stands for the video files below it (by suffix; hidden names are left out; links are
+    followed, each folder entered once). A file stands for itself whatever its suffix. Anything else
+    is read as a glob, ``**`` included.
+
+    Raises:
+        InputError: a path that does not exist, a glob that matches nothing.
+    """
+    found: dict[tuple[int, int], Path] = {}
+    entered: set[tuple[int, int]] = set()
+    for path in paths:
+        for file in sorted(_expand(Path(path).expanduser(), entered)):
+            found.setdefault(_identity(file), file)
+    return sorted(found.values())
+
+
+def _expand(path: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would also follow the user's links
+    if path.is_dir():
+        yield from _walk(path, entered)
+    elif os.path.lexists(path):
+        yield path
+    else:
+        yield from _glob(path, entered)
+
+
+def _glob(path: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
+    matches = glob.glob(str(path), recursive=True) if glob.has_magic(str(path)) else []  # noqa: PTH207
+    if not matches:
+        raise InputError(f"{printable(path)}: no such file or folder", "Check the path; nothing was indexed")
+    for match in map(Path, matches):
+        if match.is_dir():
+            yield from _walk(match, entered)
+        elif match.suffix.lower() in VIDEO_SUFFIXES:
+            yield match
+
+
+def _walk(folder: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
+    for base, folders, files in os.walk(folder, followlinks=True):
+        identity = _identity(Path(base))
+        if identity in entered:  # a link that leads back, or a folder named twice
+            folders.clear()
+            continue
+        entered.add(identity)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
+                yield Path(base, name)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # a dangling link: reported when it is opened
+        status = path.lstat()
+    return status.st_dev, status.st_ino
+
+
+def fingerprint(path: Path) -> str:
+    """The content's name: 32 hex digits, whatever the file is called.
+
+    BLAKE2b over the size and the bytes; of a file above 16 MiB, 256 evenly spaced blocks of 64 KiB with
+    the first and the last among them, so that a film on a network drive costs 16 MiB, not 40 GB.
+
+    Raises:
+        OSError: the file cannot be read.
+        InputError: not a regular file.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    with _open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        digest.update(size.to_bytes(8, "little"))
+        for offset, length in _blocks(size):
+            file.seek(offset)
+            digest.update(file.read(length))
+    return digest.hexdigest()
+
+
+def _open_regular(path: Path) -> FileIO:
+    """Open for reading without waiting: a FIFO would block until somebody writes."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f"{printable(path)} is not a regular file")
+    return FileIO(descriptor, "rb")
+
+
+def _blocks(size: int) -> Iterable[tuple[int, int]]:
+    if size <= _WHOLE_FILE_BYTES:
+        return [(0, size)]
+    step = (size - _BLOCK_BYTES) / (_BLOCKS - 1)
+    return [(round(i * step), _BLOCK_BYTES) for i in range(_BLOCKS)]
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """A path as text that can be printed and written as UTF-8, whatever bytes its name holds."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

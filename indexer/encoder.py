@@ -1,0 +1,231 @@
+"""From pictures and texts to unit vectors: the ``Encoder`` protocol and OpenCLIP behind it."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.discover import fingerprint
+from indexer.errors import ModelError
+from indexer.frames import PictureSpec, fit_picture
+from indexer.vectors import Float32, unit
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+DEFAULT_MODEL = "ViT-B-32/laion2b_s34b_b79k"
+LOCAL = "local-dir:"
+HUB = "hf-hub:"
+RANDOM_WEIGHTS = "random"
+
+UInt8 = NDArray[np.uint8]
+
+
+class Encoder(Protocol):
+    """What turns pictures and texts into vectors of one space.
+
+    Attributes:
+        name: the model's name as ``--model`` takes it.
+        fingerprint: of the weights for local models, empty for published ones.
+        dimension: D.
+        picture: the size and cut that the model's pictures have.
+        device: where it runs, such as ``cpu`` or ``cuda:0``.
+        demo_only: True for a model that knows nothing of real footage.
+    """
+
+    name: str
+    fingerprint: str
+    dimension: int
+    picture: PictureSpec
+    device: str
+    demo_only: bool
+
+    def encode_pictures(self, pictures: UInt8) -> Float32:
+        """(b, H, W, 3) uint8 RGB as ``picture`` says → (b, D) float32 unit vectors."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """q texts → (q, D) float32 unit vectors."""
+        ...
+
+
+def encode_images(encoder: Encoder, images: Sequence[Image]) -> Float32:
+    """Pillow images of any size → (b, D) float32 unit vectors."""
+    return encoder.encode_pictures(np.stack([fit_picture(image, encoder.picture) for image in images]))
+
+
+class OpenClipEncoder:
+    """An OpenCLIP model: published (``NAME/PRETRAINED``), on the hub (``hf-hub:ORG/REPO``) or in a
+    folder with ``open_clip_config.json`` and weights (``local-dir:PATH``).
+
+    ``NAME/random`` has random weights: as fast as trained ones, for measuring speed.
+
+    Args:
+        model: the name.
+        device: ``auto`` (a GPU where a small computation on it works), ``cpu``, ``cuda`` or ``cuda:N``.
+        name: what to call it in the library, where that is not ``model`` itself.
+        demo_only: the model knows nothing of real footage.
+
+    Raises:
+        ModelError: unknown name, weights that cannot be had, unusable device.
+    """
+
+    def __init__(self, model: str, device: str = "auto", name: str = "", demo_only: bool = False) -> None:
+        self.name = name or model
+        self.demo_only = demo_only
+        self.fingerprint = _weights_fingerprint(model)
+        self.device = pick_device(device)
+        self._model, self._tokenizer = _load(model, self.device)
+        settings = self._model.visual.preprocess_cfg
+        height, width = _height_width(settings["size"])
+        self.picture = PictureSpec(
+            height=height,
+            width=width,
+            resize_mode=settings["resize_mode"],
+            interpolation=settings["interpolation"],
+            fill_color=settings["fill_color"],
+        )
+        self._mean, self._std = settings["mean"], settings["std"]
+        self.dimension = int(self.encode_texts(["a"]).shape[1])
+
+    def encode_pictures(self, pictures: UInt8) -> Float32:
+        """See :class:`Encoder`."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2)
+            mean = torch.tensor(self._mean, device=self.device).view(1, 3, 1, 1)
+            std = torch.tensor(self._std, device=self.device).view(1, 3, 1, 1)
+            normalised = (pixels.to(torch.float32).div_(255.0) - mean) / std
+            features = self._model.encode_image(normalised.to(self._dtype))
+            return unit(features.float().cpu().numpy())
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """See :class:`Encoder`."""
+        import torch
+
+        with torch.inference_mode():
+            tokens = self._tokenizer(list(texts)).to(self.device)
+            return unit(self._model.encode_text(tokens).float().cpu().numpy())
+
+    @property
+    def _dtype(self) -> Any:
+        return next(self._model.visual.parameters()).dtype
+
+
+def pick_device(device: str) -> str:
+    """``auto`` → ``cuda`` where a computation on the GPU works, else ``cpu``.
+
+    Raises:
+        ModelError: a device that does not exist or does not compute.
+    """
+    import torch
+
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    wanted = "cuda" if device == "auto" else device
+    try:
+        torch.ones(2, 2, device=wanted).matmul(torch.ones(2, 2, device=wanted)).sum().item()
+    except (RuntimeError, AssertionError) as error:
+        if device == "auto":
+            return "cpu"
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"device {device!r} cannot be used: {reason}", "Use --device cpu or auto") from error
+    return wanted
+
+
+def list_models() -> list[str]:
+    """``NAME/PRETRAINED`` of every published OpenCLIP model."""
+    import open_clip
+
+    return sorted(f"{name}/{tag}" for name, tag in open_clip.list_pretrained())
+
+
+def _load(model: str, device: str) -> tuple[Any, Any]:
+    _offline_without_network()
+    import open_clip
+
+    architecture, pretrained = _split(model)
+    try:
+        network = open_clip.create_model(
+            architecture,
+            pretrained=None if pretrained == RANDOM_WEIGHTS else pretrained,
+            device=device,
+            precision="fp16" if device.startswith("cuda") else "fp32",
+        )
+        tokenizer = open_clip.get_tokenizer(architecture)
+    except Exception as error:  # the hub, the file system and torch each raise their own
+        raise _cannot_load(model, error) from error
+    return network.eval(), tokenizer
+
+
+def _split(model: str) -> tuple[str, str | None]:
+    """``NAME/PRETRAINED`` → both, checked against OpenCLIP's list."""
+    if model.startswith(LOCAL):
+        return f"{LOCAL}{Path(model[len(LOCAL) :]).expanduser()}", None
+    if model.startswith(HUB):
+        return model, None
+    import open_clip
+
+    architecture, _, pretrained = model.partition("/")
+    if pretrained == RANDOM_WEIGHTS and architecture in open_clip.list_models():
+        return architecture, pretrained
+    published = list_models()
+    if model not in published:
+        near = difflib.get_close_matches(model, published, n=3, cutoff=0.3)
+        near += [name for name in published if name.startswith(f"{architecture}/")][:3]
+        hint = f"Near it: {', '.join(dict.fromkeys(near))}. " if near else ""
+        raise ModelError(f"no OpenCLIP model is called {model!r}", f"{hint}All: vclip models")
+    return architecture, pretrained
+
+
+def _cannot_load(model: str, error: Exception) -> ModelError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    if model.startswith(LOCAL):
+        return ModelError(
+            f"{model} cannot be loaded: {reason}",
+            "The folder must hold open_clip_config.json and open_clip_model.safetensors",
+        )
+    return ModelError(
+        f"the weights of {model} are neither on this machine nor can they be downloaded",
+        "Connect to the internet once, or give a folder that holds them: --model local-dir:PATH "
+        "(to try VClipper without weights: --model demo)",
+    )
+
+
+def _offline_without_network() -> None:
+    """Where the hub's name cannot be resolved, use cached weights at once instead of retrying for a minute."""
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    proxied = any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"))
+    if proxied or "HF_HUB_OFFLINE" in os.environ:
+        return
+    host = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def _weights_fingerprint(model: str) -> str:
+    """Names a local model by its files' contents; published models need none."""
+    if not model.startswith(LOCAL):
+        return ""
+    folder = Path(model[len(LOCAL) :]).expanduser()
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(folder.glob("open_clip*")) if folder.is_dir() else []:
+        digest.update(f"{file.name} {fingerprint(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _height_width(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))

@@ -1,0 +1,58 @@
+"""One writer per library at a time; readers never wait."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from indexer.errors import LibraryError, LibraryLockedError
+
+
+@contextlib.contextmanager
+def writing(directory: Path, what: str) -> Iterator[None]:
+    """Hold the library's write lock; the kernel releases it when the process dies, however it dies.
+
+    Args:
+        directory: the library.
+        what: the command, for the message that others see meanwhile.
+
+    Raises:
+        LibraryLockedError: another process holds it; the message names that process.
+        LibraryError: the directory cannot be written.
+    """
+    lock = FileLock(directory / "writer.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LibraryLockedError(
+            f"{directory} is being written by {holder(directory)}", "Wait until it has finished"
+        ) from None
+    except OSError as error:
+        raise LibraryError(f"{directory} cannot be written: {error.strerror}") from error
+    try:
+        note = {"pid": os.getpid(), "host": socket.gethostname(), "command": what, "since_unix": time.time()}
+        _holder_file(directory).write_text(json.dumps(note), encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def holder(directory: Path) -> str:
+    """Who holds the lock, in words."""
+    try:
+        note = json.loads(_holder_file(directory).read_text(encoding="utf-8"))
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note["since_unix"]))
+        return f"`{note['command']}` (process {note['pid']} on {note['host']}, since {since})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _holder_file(directory: Path) -> Path:
+    return directory / "writer.json"

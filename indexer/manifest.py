@@ -1,0 +1,118 @@
+"""What made a library: the model, its dimension, the sampling rate, the schema's version.
+
+``library.json`` in the library directory. Vectors of two models, or curves of two sampling rates,
+cannot be compared: a library refuses strangers and names both sides.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from indexer.errors import LibraryDamagedError, LibraryError, LibraryMismatchError
+
+FILE_NAME = "library.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The facts that every row of a library shares.
+
+    Attributes:
+        model: the model's name as ``--model`` takes it.
+        model_fingerprint: of the weights, for models in a local folder; empty for published ones,
+            whose name says it all.
+        dimension: D, the length of an embedding.
+        period_seconds: T, the time between two sampled frames.
+        schema_version: of the tables' columns.
+        created_unix: when the library was made, seconds since 1970.
+    """
+
+    model: str
+    model_fingerprint: str
+    dimension: int
+    period_seconds: float
+    schema_version: int = SCHEMA_VERSION
+    created_unix: float = dataclasses.field(default_factory=lambda: round(time.time(), 3), compare=False)
+
+    @property
+    def fps(self) -> float:
+        """Sampled frames per second."""
+        return 1.0 / self.period_seconds
+
+    def require_model(self, model: str, model_fingerprint: str) -> None:
+        """Raise LibraryMismatchError unless this model made the library.
+
+        A model in a local folder is known by its weights, so the folder may move.
+        """
+        same = self.model_fingerprint == model_fingerprint and (bool(model_fingerprint) or self.model == model)
+        if not same:
+            other = " (same name, other weights)" if self.model == model else ""
+            raise LibraryMismatchError(
+                f"this library was made with model {self.model}, not {model}{other}",
+                f"Use --model {self.model}, or another library: --library DIR",
+            )
+
+    def require_period(self, period_seconds: float) -> None:
+        """Raise LibraryMismatchError unless the library was sampled at this period."""
+        if abs(self.period_seconds - period_seconds) > 1e-9:
+            raise LibraryMismatchError(
+                f"this library was made with --fps {self.fps:g}, not {1 / period_seconds:g}",
+                f"Use --fps {self.fps:g}, or another library: --library DIR",
+            )
+
+
+def write_json_atomically(path: Path, value: Any) -> None:
+    """Write, flush to disk, rename: a reader sees the old file or the new one, never half of one."""
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def save(manifest: Manifest, directory: Path) -> None:
+    """Write ``library.json``."""
+    write_json_atomically(directory / FILE_NAME, {"vclipper_library": True, **dataclasses.asdict(manifest)})
+
+
+def exists(directory: Path) -> bool:
+    """Whether ``directory`` holds a library."""
+    return (directory / FILE_NAME).is_file()
+
+
+def load(directory: Path) -> Manifest:
+    """Read ``library.json``.
+
+    Raises:
+        LibraryError: there is none.
+        LibraryDamagedError: it cannot be read as one.
+        LibraryMismatchError: a newer VClipper wrote it.
+    """
+    path = directory / FILE_NAME
+    if not path.is_file():
+        raise LibraryError(
+            f"no library at {directory}", "Make one: vclip index FOLDER (or name it: --library DIR)"
+        )
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = int(values["schema_version"])
+        known = {f.name for f in dataclasses.fields(Manifest)}
+        manifest = None if version > SCHEMA_VERSION else Manifest(**{k: values[k] for k in known})
+    except (ValueError, KeyError, TypeError) as error:
+        raise LibraryDamagedError(
+            f"{path} is damaged ({type(error).__name__}: {error})", "Restore it from a backup or index anew"
+        ) from error
+    if manifest is None:
+        raise LibraryMismatchError(
+            f"{directory} has schema version {version}, this VClipper knows {SCHEMA_VERSION}",
+            "Upgrade: pip install -U vclipper",
+        )
+    return manifest

@@ -1,0 +1,164 @@
+"""What an index run has to do: the files on disk against the videos of the library, by content."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from indexer.discover import fingerprint, printable
+from indexer.errors import InputError
+from indexer.store import VideoRow
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to decode: new content, changed content, or known content to be done again."""
+
+    path: Path
+    fingerprint: str
+    size_bytes: int
+    video_id: int
+    also: tuple[Path, ...] = ()
+    """Other paths in this run that hold the same content."""
+    is_update: bool = False
+
+
+@dataclass
+class Plan:
+    """What to do with each file.
+
+    Attributes:
+        jobs: files to decode, in order.
+        skipped: unchanged files.
+        relinked: (path, what was recognised) of known contents under new names.
+        failed: (path, reason) of files that cannot be read.
+        missing: paths of the library below the given folders that are gone, not relinked.
+        rows: the videos whose paths change without decoding, with their new paths.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    relinked: list[tuple[Path, str]] = field(default_factory=list)
+    failed: list[tuple[Path, str]] = field(default_factory=list)
+    missing: list[Path] = field(default_factory=list)
+    rows: list[VideoRow] = field(default_factory=list)
+
+
+def video_id_of(fingerprint_hex: str, generation: int = 0) -> int:
+    """A positive 63-bit id made of the content, so that every machine gives a video the same one."""
+    digest = hashlib.blake2b(f"{fingerprint_hex} {generation}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def make_plan(
+    files: Sequence[Path],
+    videos: Sequence[VideoRow],
+    roots: Sequence[Path],
+    force: bool = False,
+    prune: bool = False,
+    progress: Callable[[Path], None] = lambda path: None,
+) -> Plan:
+    """Compare ``files`` with the library's ``videos``.
+
+    Args:
+        files: absolute paths, sorted.
+        videos: the library's live videos.
+        roots: what the user named; the library's videos below them are looked for.
+        force: known contents are decoded again.
+        prune: missing files leave the library.
+        progress: called with each file as it is read.
+    """
+    plan = Plan()
+    known = {video.fingerprint: video for video in videos}
+    paths = {video.fingerprint: list(video.paths) for video in videos}
+    owner = {path: video.fingerprint for video in videos for path in video.paths}
+    jobs: dict[str, Job] = {}
+    for path in files:
+        progress(path)
+        try:
+            content, size_bytes = fingerprint(path), path.stat().st_size
+        except (OSError, InputError) as error:
+            plan.failed.append((path, _reason(error)))
+            continue
+        if content in jobs:
+            jobs[content] = _also(jobs[content], path)
+        elif content not in known or force:
+            jobs[content] = Job(path, content, size_bytes, _fresh_id(content, known), is_update=path in owner)
+        else:
+            _recognise(path, content, owner.get(path), paths, plan)
+    plan.missing = _missing(paths, files, roots, prune)
+    plan.jobs = [_also(job, *paths.get(content, [])) for content, job in jobs.items()]
+    plan.rows = [
+        dataclasses.replace(video, paths=tuple(paths[video.fingerprint]))
+        for video in videos
+        if tuple(paths[video.fingerprint]) != video.paths
+    ]
+    return plan
+
+
+def _also(job: Job, *paths: Path) -> Job:
+    others = dict.fromkeys((*job.also, *paths))
+    return dataclasses.replace(job, also=tuple(path for path in others if path != job.path))
+
+
+def _fresh_id(content: str, known: dict[str, VideoRow]) -> int:
+    """The id for new rows of this content: another one than the rows that they replace have."""
+    old = known[content].video_id if content in known else None
+    return next(i for i in (video_id_of(content, 0), video_id_of(content, 1)) if i != old)
+
+
+def _recognise(path: Path, content: str, before: str | None, paths: dict[str, list[Path]], plan: Plan) -> None:
+    """A file whose content the library holds: unchanged, moved, or one more copy."""
+    if before == content:
+        plan.skipped.append(path)
+        return
+    if before is not None:  # the path held something else when it was indexed
+        paths[before].remove(path)
+    gone = [old for old in paths[content] if not os.path.lexists(old)]
+    if gone:
+        paths[content][paths[content].index(gone[0])] = path
+        plan.relinked.append((path, f"moved from {printable(gone[0])}"))
+    else:
+        plan.relinked.append((path, f"same content as {printable(paths[content][0])}"))
+        paths[content].append(path)
+
+
+def _missing(
+    paths: dict[str, list[Path]], files: Sequence[Path], roots: Sequence[Path], prune: bool
+) -> list[Path]:
+    missing = [p for some in paths.values() for p in some if _below(p, roots) and not os.path.lexists(p)]
+    if prune:
+        _demand_mounted(missing, files, roots)
+        for some in paths.values():
+            some[:] = [path for path in some if path not in missing]
+    return sorted(missing)
+
+
+def _demand_mounted(missing: Sequence[Path], files: Sequence[Path], roots: Sequence[Path]) -> None:
+    """An empty mount point is a drive that is away, not a thousand deleted files."""
+    for root in roots:
+        lost = [path for path in missing if _below(path, [root])]
+        if lost and not any(_below(path, [root]) for path in files):
+            raise InputError(
+                f"{printable(root)} holds no video now, the library knows {len(lost)} below it; nothing was pruned",
+                f"Is the drive mounted? If they are gone for good: vclip remove {printable(root)}",
+            )
+
+
+def _below(path: Path, roots: Collection[Path]) -> bool:
+    return any(path == root or root in path.parents for root in roots)
+
+
+def _reason(error: OSError | InputError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return error.message
+
+
+def absolute(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The given paths made absolute, links kept."""
+    return [Path(os.path.abspath(Path(path).expanduser())) for path in paths]  # noqa: PTH100 - keeps links

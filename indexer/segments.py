@@ -1,0 +1,196 @@
+"""The FAISS index on disk: segments that follow the table.
+
+``index/index.json`` lists the segments; each is a FAISS file, read through a memory map, and two arrays.
+The list is replaced last, in one rename. A segment whose videos are all still in the library stays as
+it is; new, replaced and removed videos cost the rewriting of the segments they touch and of the small
+ones, never of the whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from indexer.errors import LibraryDamagedError
+from indexer.frame_index import FlatIndex, Rows, Segment
+from indexer.manifest import write_json_atomically
+from indexer.store import Store, VideoFrames, VideoRow
+
+FOLDER = "index"
+#: 64 MiB at 512 dimensions: small enough to rewrite, large enough that a search is one pass of memory.
+SEGMENT_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """What ``index.json`` says.
+
+    Attributes:
+        table_versions: of (videos, frames) when the index was last compared with them.
+        segments: names of the segment files, in order.
+    """
+
+    table_versions: tuple[int, int]
+    segments: tuple[str, ...]
+
+
+def load(library: Path, dimension: int) -> tuple[FlatIndex, IndexState]:
+    """Open the index as it lies on disk, memory-mapped.
+
+    Raises:
+        LibraryDamagedError: there is none, or its files do not fit together.
+    """
+    folder = library / FOLDER
+    try:
+        try:
+            return _load(folder, dimension)
+        except FileNotFoundError:  # a writer replaced the list between our two looks
+            return _load(folder, dimension)
+    except Exception as error:  # FAISS raises RuntimeError, JSON ValueError, NumPy its own
+        reason = str(error).splitlines()[0]
+        raise LibraryDamagedError(
+            f"the index in {folder} cannot be read: {reason}", "See: vclip verify"
+        ) from error
+
+
+def _load(folder: Path, dimension: int) -> tuple[FlatIndex, IndexState]:
+    state = _read_state(folder)
+    return FlatIndex([_read(folder, name, dimension) for name in state.segments], dimension), state
+
+
+def follow(library: Path, store: Store, videos: Sequence[VideoRow], persist: bool = True) -> FlatIndex:
+    """The index of exactly ``videos``: opened when it matches, brought up to date or rebuilt otherwise.
+
+    Args:
+        library: the library directory.
+        store: where frames are read from.
+        videos: all live videos.
+        persist: write what changed; False (a library that cannot be written) keeps it in memory.
+
+    Raises:
+        LibraryDamagedError: the table lacks frames of a video.
+    """
+    index, state = _load_or_empty(library, store.dimension)
+    kept = _matching(index, videos)
+    if sum(len(s.rows.video_ids) for s in kept) < len(videos):
+        kept, added = _with_changes(kept, store, videos)
+    else:
+        added = []
+    if persist:
+        _save(library, kept, added, state, store.versions)
+        return load(library, store.dimension)[0] if added else FlatIndex(kept, store.dimension)
+    return FlatIndex([*kept, *added], store.dimension)
+
+
+def is_current(state: IndexState, store: Store) -> bool:
+    """Whether nothing was committed to the tables since the index was compared with them."""
+    return state.table_versions == store.versions
+
+
+def _load_or_empty(library: Path, dimension: int) -> tuple[FlatIndex, IndexState]:
+    try:
+        return load(library, dimension)
+    except LibraryDamagedError:
+        return FlatIndex([], dimension), IndexState((-1, -1), ())
+
+
+def _matching(index: FlatIndex, videos: Sequence[VideoRow]) -> list[Segment]:
+    """Segments all of whose videos are live with the same number of frames."""
+    live = {video.video_id: video.frames for video in videos}
+    return [
+        segment
+        for segment in index.segments
+        if all(
+            live.get(video_id) == count
+            for video_id, count in zip(segment.rows.video_ids.tolist(), segment.rows.counts.tolist(), strict=True)
+        )
+    ]
+
+
+def _with_changes(
+    kept: Sequence[Segment], store: Store, videos: Sequence[VideoRow]
+) -> tuple[list[Segment], list[Segment]]:
+    """Large segments as they are; the videos of all others, and new ones, in new segments."""
+    large = [segment for segment in kept if len(segment.rows) >= SEGMENT_ROWS // 2]
+    packed = {int(v) for segment in large for v in segment.rows.video_ids}
+    rest = sorted((v for v in videos if v.video_id not in packed), key=lambda v: v.indexed_unix)
+    return large, [Segment.build(_new_name(), part) for part in _parts(store, rest)]
+
+
+def _parts(store: Store, videos: Sequence[VideoRow]) -> Iterator[list[VideoFrames]]:
+    part: list[VideoFrames] = []
+    rows = 0
+    for frames in store.frames(videos, SEGMENT_ROWS):
+        part.append(frames)
+        rows += len(frames.vectors)
+        if rows >= SEGMENT_ROWS:
+            yield part
+            part, rows = [], 0
+    if part:
+        yield part
+
+
+def _new_name() -> str:
+    return secrets.token_hex(8)
+
+
+def _save(
+    library: Path,
+    kept: Sequence[Segment],
+    added: Sequence[Segment],
+    old: IndexState,
+    versions: tuple[int, int],
+) -> None:
+    names = tuple(segment.name for segment in (*kept, *added))
+    if names == old.segments and versions == old.table_versions:
+        return
+    folder = library / FOLDER
+    folder.mkdir(exist_ok=True)
+    for segment in added:
+        _write(folder, segment)
+    write_json_atomically(folder / "index.json", {"table_versions": versions, "segments": names})
+    _sweep(folder, names)
+
+
+def _sweep(folder: Path, names: Sequence[str]) -> None:
+    """Delete files of segments that are no longer listed, and what an interrupted write left."""
+    for file in folder.iterdir():
+        if file.name != "index.json" and file.name.split(".")[0] not in names:
+            file.unlink(missing_ok=True)
+
+
+def _write(folder: Path, segment: Segment) -> None:
+    import faiss
+
+    faiss.write_index(segment.index, os.fspath(folder / f"{segment.name}.faiss"))
+    np.save(folder / f"{segment.name}.videos.npy", np.stack([segment.rows.video_ids, segment.rows.counts]))
+    np.save(folder / f"{segment.name}.next.npy", segment.next_similarity)
+    for file in folder.glob(f"{segment.name}.*"):
+        with file.open("rb+") as written:
+            os.fsync(written.fileno())
+
+
+def _read(folder: Path, name: str, dimension: int) -> Segment:
+    import faiss
+
+    for part in ("faiss", "videos.npy", "next.npy"):
+        (folder / f"{name}.{part}").stat()  # FAISS reports a missing file as any other error
+    index = faiss.read_index(os.fspath(folder / f"{name}.faiss"), faiss.IO_FLAG_MMAP_IFC)
+    video_ids, counts = np.load(folder / f"{name}.videos.npy", allow_pickle=False)
+    following = np.load(folder / f"{name}.next.npy", mmap_mode="r", allow_pickle=False)
+    segment = Segment(name, Rows(video_ids, counts), index, following)
+    if index.d != dimension or not index.ntotal == len(segment.rows) == len(following):
+        raise ValueError(f"segment {name} has {index.ntotal} vectors of {index.d} for {len(segment.rows)} rows")
+    return segment
+
+
+def _read_state(folder: Path) -> IndexState:
+    values = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    videos, frames = values["table_versions"]
+    return IndexState((int(videos), int(frames)), tuple(str(name) for name in values["segments"]))

@@ -1,0 +1,61 @@
+"""How an index run works: what ``vclip index`` takes as options."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from indexer.errors import InputError
+
+DEFAULT_FPS = 0.5
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """Settings of one run; none of them changes what is stored.
+
+    Attributes:
+        batch_size: pictures the encoder takes at once; 0 chooses by device.
+        workers: decode processes; 0 means one per core.
+        force: index unchanged files again.
+        prune: take out videos whose files are gone.
+        decode_timeout_seconds: a decoder that is silent for this long is stopped.
+        flush_rows, flush_seconds: finished videos are written when this many frames have come together,
+            or at the latest after this time.
+
+    Raises:
+        InputError: a value out of its bounds.
+    """
+
+    batch_size: int = 0
+    workers: int = 0
+    force: bool = False
+    prune: bool = False
+    decode_timeout_seconds: float = 60.0
+    flush_rows: int = 8192
+    flush_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name, low in (("batch_size", 0), ("workers", 0), ("decode_timeout_seconds", 0.1), ("flush_rows", 1)):
+            if getattr(self, name) < low:
+                raise InputError(f"{name} is {getattr(self, name)}", f"It must be at least {low}")
+
+    def batch_size_on(self, device: str) -> int:
+        """The batch size in force on ``device``."""
+        return self.batch_size or (32 if device == "cpu" else 256)
+
+    @property
+    def worker_count(self) -> int:
+        """The number of decode processes in force."""
+        return self.workers or os.cpu_count() or 1
+
+
+def period_of(fps: float) -> float:
+    """Sampling period in seconds for ``fps`` sampled frames per second.
+
+    Raises:
+        InputError: not within 1/60 … 60.
+    """
+    if not 1 / 60 <= fps <= 60:
+        raise InputError(f"--fps is {fps:g}", "It must lie between 1/60 (one frame a minute) and 60")
+    return 1.0 / fps

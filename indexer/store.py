@@ -1,0 +1,341 @@
+"""The tables ``videos`` and ``frames`` in LanceDB.
+
+A video is in the library when ``videos`` has its row: that one commit makes all of its frames visible,
+or swaps an old version for the new one. Its frames are appended before that commit and deleted after
+it, so whatever a crash leaves behind belongs to no video. ``doubtful.json`` names the ids under way;
+:meth:`Store.recover` deletes their leftovers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from indexer.errors import LibraryDamagedError
+from indexer.manifest import write_json_atomically
+from indexer.vectors import Float16, Float32, next_frame_similarity
+
+_DOUBTFUL = "doubtful.json"
+#: A fragment is written with every append; LanceDB never merges them by itself.
+MAX_FRAGMENTS = 64
+#: Readers that opened an older version keep it this long.
+_OLD_VERSIONS_KEPT = timedelta(hours=1)
+#: Ids in one SQL list.
+_IDS_PER_STATEMENT = 5_000
+
+
+@dataclass(frozen=True)
+class VideoRow:
+    """One video of the library: a content, under one or several paths.
+
+    Attributes:
+        video_id: 63-bit number made of the fingerprint.
+        fingerprint: names the content, see :func:`indexer.discover.fingerprint`.
+        paths: absolute paths that hold this content.
+        frames: number of sampled frames n.
+        duration_seconds: of the picture.
+        complete: False when only a part could be decoded; ``note`` says why.
+    """
+
+    video_id: int
+    fingerprint: str
+    paths: tuple[Path, ...]
+    frames: int
+    duration_seconds: float
+    width: int = 0
+    height: int = 0
+    frame_rate: float = 0.0
+    codec: str = ""
+    container: str = ""
+    size_bytes: int = 0
+    indexed_unix: float = 0.0
+    complete: bool = True
+    note: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The first path: the one to show."""
+        return self.paths[0]
+
+
+@dataclass(frozen=True)
+class VideoFrames:
+    """The frames of one video.
+
+    Attributes:
+        video_id: whose.
+        vectors: (n, D) float16 unit vectors.
+        next_similarity: CFS_c, (n-1,) float32.
+    """
+
+    video_id: int
+    vectors: Float16
+    next_similarity: Float32 = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    @classmethod
+    def of(cls, video_id: int, vectors: NDArray[np.floating]) -> VideoFrames:
+        """Round to float16 and compute CFS_c from what is stored."""
+        stored = np.asarray(vectors, dtype=np.float16)
+        return cls(video_id, stored, next_frame_similarity(stored))
+
+
+class Store:
+    """Reads and writes of the two tables in ``directory``; one writer at a time (indexer.lock).
+
+    Raises:
+        LibraryDamagedError: a table is missing or has other columns.
+    """
+
+    def __init__(self, directory: Path, dimension: int, period_seconds: float) -> None:
+        import lancedb
+
+        self.directory = directory
+        self.dimension = dimension
+        self.period_seconds = period_seconds
+        self._database = lancedb.connect(directory / "tables")
+        self._videos = self._table("videos", _videos_schema())
+        self._frames = self._table("frames", _frames_schema(dimension))
+
+    @classmethod
+    def create(cls, directory: Path, dimension: int, period_seconds: float) -> Store:
+        """Make empty tables (existing ones stay) and open them."""
+        import lancedb
+
+        database = lancedb.connect(directory / "tables")
+        for name, schema in (("videos", _videos_schema()), ("frames", _frames_schema(dimension))):
+            database.create_table(name, schema=schema, exist_ok=True)
+        return cls(directory, dimension, period_seconds)
+
+    def _table(self, name: str, schema: pa.Schema) -> Any:
+        try:
+            table = self._database.open_table(name)
+            found = table.schema
+        except Exception as error:  # LanceDB raises what its Rust core raises
+            raise LibraryDamagedError(
+                f"table {name!r} in {self.directory} cannot be opened", "See: vclip verify"
+            ) from error
+        if not found.equals(schema):
+            raise LibraryDamagedError(f"table {name!r} in {self.directory} has other columns", "See: vclip verify")
+        return table
+
+    @property
+    def versions(self) -> tuple[int, int]:
+        """Table versions (videos, frames): they change with every commit."""
+        return int(self._videos.version), int(self._frames.version)
+
+    def refresh(self) -> None:
+        """See what other processes committed since the tables were opened."""
+        self._videos.checkout_latest()
+        self._frames.checkout_latest()
+
+    # ---- reading
+
+    def videos(self) -> list[VideoRow]:
+        """All videos, by path."""
+        rows = [_video_row(values) for values in self._videos.search().limit(None).to_arrow().to_pylist()]
+        return sorted((row for row in rows if row.paths), key=lambda row: os.fsencode(row.path))
+
+    def frames(self, videos: Sequence[VideoRow], rows_at_once: int = 65_536) -> Iterator[VideoFrames]:
+        """The frames of ``videos``, in that order, reading about ``rows_at_once`` rows at a time.
+
+        Raises:
+            LibraryDamagedError: the table lacks frames of a video.
+        """
+        for group in _groups(videos, rows_at_once):
+            yield from self._read(group)
+
+    def _read(self, videos: Sequence[VideoRow]) -> Iterator[VideoFrames]:
+        ids = [video.video_id for video in videos]
+        table = self._frames.search().where(f"video_id IN ({_sql(ids)})").limit(None).to_arrow()
+        owner = table.column("video_id").to_numpy()
+        order = np.lexsort((table.column("frame_index").to_numpy(), owner))
+        owner = owner[order]
+        vectors = _matrix(table.column("vector"), self.dimension)[order]
+        following = table.column("next_similarity").to_numpy()[order]
+        for video in videos:
+            first, end = np.searchsorted(owner, [video.video_id, video.video_id + 1])
+            if end - first != video.frames:
+                raise LibraryDamagedError(
+                    f"{end - first} of {video.frames} frames of {video.path} are in the table",
+                    f"Index it again: vclip index --force {video.path}",
+                )
+            yield VideoFrames(video.video_id, vectors[first:end], following[first : end - 1])
+
+    def count_frames(self) -> int:
+        """Rows in ``frames``, leftovers of an interrupted run included."""
+        return int(self._frames.count_rows())
+
+    def frame_owners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Distinct ids in ``frames`` and the rows each has."""
+        batches = self._frames.search().select(["video_id"]).limit(None).to_batches()
+        counts: dict[int, int] = {}
+        for batch in batches:
+            ids, rows = np.unique(batch.column("video_id").to_numpy(), return_counts=True)
+            for video_id, n in zip(ids.tolist(), rows.tolist(), strict=True):
+                counts[video_id] = counts.get(video_id, 0) + n
+        return np.array(list(counts), dtype=np.int64), np.array(list(counts.values()), dtype=np.int64)
+
+    def fragments(self) -> int:
+        """Files that hold ``frames``."""
+        return int(self._frames.stats()["fragment_stats"]["num_fragments"])
+
+    # ---- writing (under indexer.lock.writing)
+
+    def commit(self, added: Sequence[tuple[VideoRow, VideoFrames]], changed: Sequence[VideoRow] = ()) -> None:
+        """Make ``added`` videos and the new paths of ``changed`` ones visible in one commit.
+
+        A changed row without paths is a video that is gone: its frames are deleted.
+        """
+        gone = [row.video_id for row in changed if not row.paths]
+        self._doubt([row.video_id for row, _ in added] + gone)
+        if added:
+            self._frames.add(_frames_table([frames for _, frames in added], self.dimension, self.period_seconds))
+        self._merge([row for row, _ in added] + list(changed))
+        self._forget(gone)
+        self._doubt([])
+
+    def _merge(self, rows: Sequence[VideoRow]) -> None:
+        if rows:
+            merge = self._videos.merge_insert("video_id").when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(_videos_table(rows))
+
+    def _forget(self, video_ids: Sequence[int]) -> None:
+        for some in _chunks(video_ids):
+            self._frames.delete(f"video_id IN ({_sql(some)})")
+            self._videos.delete(f"video_id IN ({_sql(some)})")
+
+    def remove(self, videos: Iterable[VideoRow]) -> None:
+        """Take videos out of the library."""
+        self.commit([], [replace(video, paths=()) for video in videos])
+
+    def recover(self) -> int:
+        """Delete the frames that an interrupted run left without a video; returns the number of ids looked at."""
+        doubtful = self._doubtful()
+        if doubtful:
+            visible = {video.video_id for video in self.videos()}
+            self._forget([video_id for video_id in doubtful if video_id not in visible])
+            self._doubt([])
+        return len(doubtful)
+
+    def delete_orphans(self) -> int:
+        """Delete every frame that belongs to no video (a full scan); returns the number of rows."""
+        visible = {video.video_id for video in self.videos()}
+        owners, rows = self.frame_owners()
+        orphans = [i for i, owner in enumerate(owners.tolist()) if owner not in visible]
+        self._forget([int(owners[i]) for i in orphans])
+        return int(sum(rows[i] for i in orphans))
+
+    def compact(self, max_fragments: int = MAX_FRAGMENTS) -> bool:
+        """Merge small files once there are more than ``max_fragments``; whether it was done."""
+        if self.fragments() <= max_fragments:
+            return False
+        for table in (self._frames, self._videos):
+            table.optimize(cleanup_older_than=_OLD_VERSIONS_KEPT)
+        return True
+
+    def _doubt(self, video_ids: Sequence[int]) -> None:
+        write_json_atomically(self.directory / _DOUBTFUL, list(video_ids))
+
+    def _doubtful(self) -> list[int]:
+        try:
+            return [int(i) for i in json.loads((self.directory / _DOUBTFUL).read_text(encoding="utf-8"))]
+        except FileNotFoundError:
+            return []
+        except (ValueError, TypeError) as error:
+            raise LibraryDamagedError(
+                f"{self.directory / _DOUBTFUL} is damaged", "Delete it, then: vclip verify"
+            ) from error
+
+
+def _videos_schema() -> pa.Schema:
+    return pa.schema(
+        [
+            ("video_id", pa.int64()),
+            ("fingerprint", pa.string()),
+            ("paths", pa.list_(pa.binary())),  # file names are bytes, not always UTF-8
+            ("frames", pa.int32()),
+            ("duration_seconds", pa.float64()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("frame_rate", pa.float64()),
+            ("codec", pa.string()),
+            ("container", pa.string()),
+            ("size_bytes", pa.int64()),
+            ("indexed_unix", pa.float64()),
+            ("complete", pa.bool_()),
+            ("note", pa.string()),
+        ]
+    )
+
+
+def _frames_schema(dimension: int) -> pa.Schema:
+    return pa.schema(
+        [
+            ("video_id", pa.int64()),
+            ("frame_index", pa.int32()),
+            ("start_seconds", pa.float64()),
+            ("next_similarity", pa.float32()),  # CFS_c; NaN at a video's last frame
+            ("vector", pa.list_(pa.float16(), dimension)),
+        ]
+    )
+
+
+def _videos_table(rows: Sequence[VideoRow]) -> pa.Table:
+    values = [{**vars(row), "paths": [os.fsencode(path) for path in row.paths]} for row in rows]
+    return pa.Table.from_pylist(values, schema=_videos_schema())
+
+
+def _video_row(values: dict[str, Any]) -> VideoRow:
+    return VideoRow(**{**values, "paths": tuple(Path(os.fsdecode(path)) for path in values["paths"])})
+
+
+def _frames_table(videos: Sequence[VideoFrames], dimension: int, period_seconds: float) -> pa.Table:
+    lengths = [len(video.vectors) for video in videos]
+    index = np.concatenate([np.arange(n, dtype=np.int32) for n in lengths])
+    following = np.concatenate([np.append(v.next_similarity, np.float32(np.nan)) for v in videos])
+    flat = pa.array(np.concatenate([video.vectors for video in videos]).reshape(-1))
+    return pa.table(
+        [
+            np.repeat(np.array([video.video_id for video in videos], dtype=np.int64), lengths),
+            index,
+            index * period_seconds,
+            following.astype(np.float32),
+            pa.FixedSizeListArray.from_arrays(flat, dimension),
+        ],
+        schema=_frames_schema(dimension),
+    )
+
+
+def _matrix(column: pa.ChunkedArray, dimension: int) -> Float16:
+    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    flat = np.concatenate(chunks) if chunks else np.zeros(0, np.float16)
+    return flat.reshape(-1, dimension)
+
+
+def _groups(videos: Sequence[VideoRow], rows_at_once: int) -> Iterator[list[VideoRow]]:
+    group: list[VideoRow] = []
+    for video in videos:
+        group.append(video)
+        if sum(v.frames for v in group) >= rows_at_once or len(group) >= _IDS_PER_STATEMENT:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _chunks(video_ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(video_ids), _IDS_PER_STATEMENT):
+        yield video_ids[start : start + _IDS_PER_STATEMENT]
+
+
+def _sql(video_ids: Sequence[int]) -> str:
+    return ",".join(str(int(video_id)) for video_id in video_ids)
