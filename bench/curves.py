@@ -1,0 +1,292 @@
+"""The raw curves S_c and CFS_c of every query of a data set: computed once, cached, replayed by all methods.
+
+They come from features that others computed (the Moment-DETR layout), from videos through the indexer, or
+from the saliency scores in somebody's prediction file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.datasets import CLIP_SECONDS, Dataset, Query
+from bench.score import Prediction
+from indexer.errors import InputError
+from indexer.vectors import Float32, next_frame_similarity, unit
+from searcher.similarity import Curve, frame_similarity
+
+FRAME_FOLDER = "clip_features"
+QUERY_FOLDER = "clip_text_features"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Unit vectors of a data set's videos and queries.
+
+    Attributes:
+        frames: video → (n, D) float32, one row a sampled frame.
+        queries: query id → (D,) float32.
+        period_seconds: time between two sampled frames.
+        source: where they came from, for people.
+        missing: videos of the data set without vectors.
+        silent: ids of queries without a vector.
+    """
+
+    frames: Mapping[str, Float32]
+    queries: Mapping[int | str, Float32]
+    period_seconds: float
+    source: str
+    missing: tuple[str, ...] = ()
+    silent: tuple[int | str, ...] = ()
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return int(next(iter(self.frames.values())).shape[1])
+
+
+@dataclass(frozen=True)
+class CurveSet:
+    """One curve for each query that has a video.
+
+    Attributes:
+        dataset: all queries, those without a curve too: they count as misses.
+        places: (q,) positions in ``dataset.queries`` that have a curve.
+        curves: q of them, raw, all with the same ``corpus_range`` (eq. 6: over all arrays of the set).
+        missing: the videos that were not there.
+        source: where the curves came from, for people.
+    """
+
+    dataset: Dataset
+    places: NDArray[np.intp]
+    curves: tuple[Curve, ...]
+    missing: tuple[str, ...]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.curves)
+
+    @cached_property
+    def queries(self) -> tuple[Query, ...]:
+        """The query of each curve."""
+        return tuple(self.dataset.queries[place] for place in self.places)
+
+    def subset(self, chosen: NDArray[Any]) -> CurveSet:
+        """The curves at these positions (of :attr:`curves`), the data set cut down to their queries."""
+        positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        return CurveSet(
+            dataset=self.dataset.subset(self.places[positions]),
+            places=np.arange(len(positions)),
+            curves=tuple(self.curves[int(p)] for p in positions),
+            missing=(),
+            source=self.source,
+        )
+
+
+def _read_array(path: Path, name: str) -> NDArray[np.floating] | None:
+    """Array ``name`` of an .npz file, or None where there is no such file."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if name not in arrays:
+                raise InputError(f"{path} has no array {name!r}, only {', '.join(arrays) or 'none'}")
+            array: NDArray[np.floating] = arrays[name]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
+        raise InputError(f"{path}: {name!r} holds values that are not finite numbers")
+    return array
+
+
+def _read_frames(path: Path) -> Float32 | None:
+    array = _read_array(path, "features")
+    if array is None:
+        return None
+    if array.ndim != 2 or 0 in array.shape:
+        raise InputError(f"{path}: features have shape {array.shape}, expected (frames, dimension)")
+    return unit(array)
+
+
+def _read_query(path: Path) -> Float32 | None:
+    array = _read_array(path, "pooler_output")
+    if array is None:
+        return None
+    if array.size != array.shape[-1]:
+        raise InputError(f"{path}: pooler_output has shape {array.shape}, expected (dimension,)")
+    return unit(array.reshape(-1))
+
+
+def load_features(folder: Path, dataset: Dataset, period_seconds: float = CLIP_SECONDS) -> Features:
+    """Read features in the Moment-DETR layout, normalising every row to unit length.
+
+    ``clip_features/{vid}.npz`` with ``features`` (n, D) and ``clip_text_features/qid{qid}.npz`` with
+    ``pooler_output`` (D,). Videos and queries without a file are listed in the result.
+
+    Raises:
+        InputError: no such folders, no file of this data set in them, a file that is not as described,
+            or files of different dimensions.
+    """
+    for name in (FRAME_FOLDER, QUERY_FOLDER):
+        if not (folder / name).is_dir():
+            raise InputError(
+                f"{folder / name} does not exist",
+                f"Features are read from {FRAME_FOLDER}/VIDEO.npz and {QUERY_FOLDER}/qidID.npz",
+            )
+    frames = {video: _read_frames(folder / FRAME_FOLDER / f"{video}.npz") for video in dataset.videos}
+    queries = {q.qid: _read_query(folder / QUERY_FOLDER / f"qid{q.qid}.npz") for q in dataset}
+    features = Features(
+        frames={video: rows for video, rows in frames.items() if rows is not None},
+        queries={qid: row for qid, row in queries.items() if row is not None},
+        period_seconds=period_seconds,
+        source=f"features in {folder.name}",
+        missing=tuple(video for video, rows in frames.items() if rows is None),
+        silent=tuple(qid for qid, row in queries.items() if row is None),
+    )
+    _check_dimensions(features, folder, dataset)
+    return features
+
+
+def _check_dimensions(features: Features, folder: Path, dataset: Dataset) -> None:
+    if not features.frames or not features.queries:
+        raise InputError(f"{folder} holds no features of {dataset.source.name}", "Is it another split?")
+    for name, rows in features.frames.items():
+        if rows.shape[1] != features.dimension:
+            raise InputError(f"{folder}: video {name} has {rows.shape[1]} dimensions, not {features.dimension}")
+    for qid, row in features.queries.items():
+        if row.shape[0] != features.dimension:
+            raise InputError(
+                f"{folder}: query {qid} has {row.shape[0]} dimensions, the videos {features.dimension}",
+                "Frames and queries must come from the same model",
+            )
+
+
+def _with_range(curves: Iterable[Curve]) -> tuple[Curve, ...]:
+    """The same curves, each knowing the extremes of all of them."""
+    found = list(curves)
+    low = min((float(c.similarity.min()) for c in found), default=0.0)
+    high = max((float(c.similarity.max()) for c in found), default=0.0)
+    return tuple(
+        Curve(c.similarity, c.next_similarity, c.period_seconds, c.duration_seconds, (low, high)) for c in found
+    )
+
+
+def _duration(query: Query, frames: int, period_seconds: float) -> float:
+    """The annotated length; a video with more frames than that lasts as long as its frames."""
+    return max(query.duration_seconds, (frames - 1) * period_seconds + 1e-3)
+
+
+def curves_from_features(features: Features, dataset: Dataset) -> CurveSet:
+    """S_c and CFS_c of every query whose video and text have vectors."""
+    following = {video: next_frame_similarity(rows) for video, rows in features.frames.items()}
+    places, curves = [], []
+    for place, query in enumerate(dataset):
+        rows, vector = features.frames.get(query.video), features.queries.get(query.qid)
+        if rows is None or vector is None:
+            continue
+        duration = _duration(query, len(rows), features.period_seconds)
+        similarity = frame_similarity(rows, vector)
+        places.append(place)
+        curves.append(Curve(similarity, following[query.video], features.period_seconds, duration))
+    return CurveSet(
+        dataset, np.array(places, dtype=np.intp), _with_range(curves), features.missing, features.source
+    )
+
+
+def curves_from_saliency(
+    predictions: Sequence[Prediction], dataset: Dataset, scenes: CurveSet | None = None
+) -> CurveSet:
+    """Somebody's saliency scores as S_c, one a 2 s clip.
+
+    Prediction files carry no CFS_c: it is taken from ``scenes`` where that has the same video, else it is
+    all ones, which means one scene without cuts.
+    """
+    following: dict[tuple[str, int], Float32] = {}
+    if scenes is not None:
+        for query, curve in zip(scenes.queries, scenes.curves, strict=True):
+            following[query.video, len(curve)] = curve.next_similarity
+    places, curves = [], []
+    for prediction in predictions:
+        if prediction.saliency is None or not len(prediction.saliency):
+            continue
+        place = dataset.position[prediction.qid]
+        query = dataset.queries[place]
+        similarity = prediction.saliency.astype(np.float32)
+        n = len(similarity)
+        whole = np.ones(n - 1, dtype=np.float32)
+        duration = _duration(query, n, CLIP_SECONDS)
+        places.append(place)
+        curves.append(Curve(similarity, following.get((query.video, n), whole), CLIP_SECONDS, duration))
+    return CurveSet(dataset, np.array(places, dtype=np.intp), _with_range(curves), (), "saliency scores")
+
+
+# --- cache ------------------------------------------------------------------------------------------
+
+
+def folder_state(folder: Path) -> str:
+    """Names, sizes and times of the files below ``folder``: another state, another cache entry."""
+    digest = hashlib.sha256(str(folder.resolve()).encode())
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            status = path.stat()
+            digest.update(f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def cache_path(cache: Path, dataset: Dataset, *state: str) -> Path:
+    """Where the curves of this data set and this state of their source are kept."""
+    digest = hashlib.sha256(dataset.source.read_bytes())
+    for part in state:
+        digest.update(f"\0{part}".encode())
+    return cache / f"curves-{digest.hexdigest()[:24]}.npz"
+
+
+def save_curves(path: Path, curve_set: CurveSet) -> None:
+    """Write a curve set as one .npz file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nothing = [np.zeros(0, dtype=np.float32)]
+    part = path.with_name(path.name + ".new.npz")
+    np.savez(
+        part,
+        places=curve_set.places,
+        counts=np.array([len(c) for c in curve_set.curves], dtype=np.int64),
+        similarity=np.concatenate(nothing + [c.similarity for c in curve_set.curves]),
+        following=np.concatenate(nothing + [c.next_similarity for c in curve_set.curves]),
+        period=np.array([c.period_seconds for c in curve_set.curves]),
+        duration=np.array([c.duration_seconds for c in curve_set.curves]),
+        missing=np.array(curve_set.missing, dtype=np.str_),
+        source=np.array(curve_set.source),
+    )
+    part.replace(path)
+
+
+def read_curves(path: Path, dataset: Dataset) -> CurveSet:
+    """Read what :func:`save_curves` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    ends = np.cumsum(arrays["counts"])
+    similarity = np.split(arrays["similarity"], ends[:-1])
+    following = np.split(arrays["following"], np.cumsum(arrays["counts"] - 1)[:-1])
+    rows = zip(similarity, following, arrays["period"], arrays["duration"], strict=True)
+    curves = [Curve(s, f, float(period), float(duration)) for s, f, period, duration in rows]
+    return CurveSet(
+        dataset=dataset,
+        places=arrays["places"],
+        curves=_with_range(curves),
+        missing=tuple(str(video) for video in arrays["missing"]),
+        source=str(arrays["source"]),
+    )
+
+
+def cached(path: Path, dataset: Dataset, compute: Callable[[], CurveSet]) -> CurveSet:
+    """The curves stored at ``path``, computed and stored first where there are none."""
+    if not path.is_file():
+        save_curves(path, compute())
+    return read_curves(path, dataset)
