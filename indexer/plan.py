@@ -123,7 +123,8 @@ def _recognise(path: Path, content: str, before: str | None, paths: dict[str, li
         paths[content][paths[content].index(gone[0])] = path
         plan.relinked.append((path, f"moved from {printable(gone[0])}"))
     else:
-        plan.relinked.append((path, f"same content as {printable(paths[content][0])}"))
+        twin = f"same content as {printable(paths[content][0])}" if paths[content] else "known under another name"
+        plan.relinked.append((path, twin))
         paths[content].append(path)
 
 
@@ -144,7 +145,7 @@ def _demand_mounted(missing: Sequence[Path], files: Sequence[Path], roots: Seque
         lost = [path for path in missing if _below(path, [root])]
         if lost and not any(_below(path, [root]) for path in files):
             raise InputError(
-                f"{printable(root)} holds no video now, the library knows {len(lost)} below it; nothing was pruned",
+                f"{printable(root)} holds no video now, the library knows {len(lost)} there; nothing was pruned",
                 f"Is the drive mounted? If they are gone for good: vclip remove {printable(root)}",
             )
 

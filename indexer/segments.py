@@ -119,7 +119,7 @@ def _with_changes(
     """Large segments as they are; the videos of all others, and new ones, in new segments."""
     large = [segment for segment in kept if len(segment.rows) >= SEGMENT_ROWS // 2]
     packed = {int(v) for segment in large for v in segment.rows.video_ids}
-    rest = sorted((v for v in videos if v.video_id not in packed), key=lambda v: v.indexed_unix)
+    rest = sorted((v for v in videos if v.video_id not in packed), key=_by_age)
     return large, [Segment.build(_new_name(), part) for part in _parts(store, rest)]
 
 
@@ -194,3 +194,14 @@ def _read_state(folder: Path) -> IndexState:
     values = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     videos, frames = values["table_versions"]
     return IndexState((int(videos), int(frames)), tuple(str(name) for name in values["segments"]))
+
+
+def rebuild(library: Path, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
+    """Make the whole index anew from the table, whatever lies on disk."""
+    added = [Segment.build(_new_name(), part) for part in _parts(store, sorted(videos, key=_by_age))]
+    _save(library, [], added, IndexState((-1, -1), ()), store.versions)
+    return load(library, store.dimension)[0]
+
+
+def _by_age(video: VideoRow) -> tuple[float, int]:
+    return video.indexed_unix, video.video_id

@@ -107,12 +107,12 @@ class Store:
 
     @classmethod
     def create(cls, directory: Path, dimension: int, period_seconds: float) -> Store:
-        """Make empty tables (existing ones stay) and open them."""
+        """Make empty tables, in place of any that a run left before ``library.json`` was there; open them."""
         import lancedb
 
         database = lancedb.connect(directory / "tables")
         for name, schema in (("videos", _videos_schema()), ("frames", _frames_schema(dimension))):
-            database.create_table(name, schema=schema, exist_ok=True)
+            database.create_table(name, schema=schema, mode="overwrite")
         return cls(directory, dimension, period_seconds)
 
     def _table(self, name: str, schema: pa.Schema) -> Any:

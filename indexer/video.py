@@ -14,7 +14,7 @@ import contextlib
 import importlib.util
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -46,7 +46,19 @@ _DECODE_TIME_CONTAINERS = frozenset({"avi"})
 _HDR_TRANSFERS = frozenset({16, 18})
 """Numbers of ITU-T H.273: 16 is PQ (SMPTE ST 2084), 18 is HLG (ARIB STD-B67)."""
 
+_INDEXED_CONTAINERS = frozenset({"mp4", "matroska", "flv"})
+"""Formats with presentation times and marked keyframes, where packets may be skipped."""
+_CLEAN_START_CODECS = frozenset({"vp9", "av1", "mjpeg", "prores", "ffv1", "dnxhd", "png"})
+"""Codecs in which every keyframe is a clean start."""
+_CLEAN_START_UNITS = {"h264": frozenset({5}), "hevc": frozenset({20})}
+"""NAL unit types that are clean starts: IDR; in HEVC the kind that no earlier-shown frame follows."""
+
 _CLOCK_JUMP_SECONDS = 10.0
+_BROADCAST_CLOCK_BACK_SECONDS = 1.0
+_KEYFRAMES_LOOKED_AT = 8
+_REORDER_PACKETS = 32
+"""No codec stores a frame more than 16 frames away from its place in time."""
+_PENDING_BYTES = 64 * 2**20
 _PROBE_PACKETS = 500
 _DEMUX_RETRIES = 16
 
@@ -71,6 +83,9 @@ class VideoInfo:
         is_hdr: PQ or HLG transfer.
         has_edit_list: an edit list that hides or delays something.
         has_b_frames: frames are stored in another order than shown.
+        has_open_groups: some keyframe is no clean start: frames after it need frames before it. Judged from
+            keyframes spread over the file, for H.264 and HEVC only.
+        first_stamp_seconds: when the first frame is shown on the file's own clock, or None.
         video_stream_count: moving pictures in the file; the first by FFmpeg's ranking is decoded.
         stream_index: which of the file's streams is decoded.
     """
@@ -90,6 +105,8 @@ class VideoInfo:
     is_hdr: bool = False
     has_edit_list: bool = False
     has_b_frames: bool = False
+    has_open_groups: bool = False
+    first_stamp_seconds: float | None = None
     video_stream_count: int = 1
     stream_index: int = 0
 
@@ -209,6 +226,11 @@ _CODECS = {"libdav1d": "av1", "libaom-av1": "av1", "libvpx-vp9": "vp9", "libvpx"
 """PyAV names some codecs by their decoder."""
 
 
+def _codec_name(stream: Any) -> str:
+    name = str(stream.codec_context.name)
+    return _CODECS.get(name, name)
+
+
 def _describe(path: Path, container: Any, stream: Any) -> VideoInfo:
     context = stream.codec_context
     container_name = _container_name(container)
@@ -223,7 +245,7 @@ def _describe(path: Path, container: Any, stream: Any) -> VideoInfo:
     return VideoInfo(
         path=path,
         container=container_name,
-        codec=_CODECS.get(context.name, context.name),
+        codec=_codec_name(stream),
         width=width,
         height=height,
         duration_seconds=duration,
@@ -236,6 +258,8 @@ def _describe(path: Path, container: Any, stream: Any) -> VideoInfo:
         is_hdr=_is_hdr(context, frame),
         has_edit_list=has_edit_list,
         has_b_frames=bool(context.has_b_frames),
+        has_open_groups=_has_open_groups(container, stream, container_name, duration),
+        first_stamp_seconds=_stamp_seconds(frame.pts, frame.time_base) if frame is not None else None,
         video_stream_count=len(_moving_streams(container)),
         stream_index=stream.index,
     )
@@ -249,8 +273,9 @@ def _header_duration(container: Any, stream: Any, container_name: str) -> tuple[
     if stream.duration and container_name not in {"matroska", *_DISCONTINUOUS_CONTAINERS}:
         return float(stream.duration * stream.time_base), "picture"
     if container.duration and container.duration > 0:
-        from_zero = container_name in {"matroska", "flv"}
-        return max(0.0, container.duration / 1_000_000 - (start if from_zero else 0.0)), "file"
+        from_zero = start if container_name in {"matroska", "flv"} else 0.0
+        is_alone = container_name in _INDEXED_CONTAINERS and len(container.streams) == 1
+        return max(0.0, container.duration / 1_000_000 - from_zero), "picture" if is_alone else "file"
     return None, "none"
 
 
@@ -297,6 +322,58 @@ def _first_frame(container: Any, stream: Any) -> Any:
     return None
 
 
+def _stamp_seconds(stamp: int | None, time_base: Fraction | None) -> float | None:
+    return None if stamp is None or time_base is None else float(stamp * time_base)
+
+
+def _has_open_groups(
+    container: Any, stream: Any, container_name: str, duration_seconds: float | None
+) -> bool:
+    """Whether one of a few keyframes, spread over the file, is no clean start."""
+    codec = _codec_name(stream)
+    if codec not in _CLEAN_START_UNITS or container_name not in _INDEXED_CONTAINERS:
+        return False
+    places = np.linspace(0, duration_seconds or 0.0, _KEYFRAMES_LOOKED_AT, endpoint=False)
+    return not all(_starts_clean_at(container, stream, codec, float(seconds)) for seconds in places)
+
+
+def _starts_clean_at(container: Any, stream: Any, codec: str, seconds: float) -> bool:
+    import av
+
+    try:
+        container.seek(int(seconds / stream.time_base) + (stream.start_time or 0), stream=stream)
+        packet = next(container.demux(stream))
+    except (av.FFmpegError, OSError, StopIteration):
+        return True  # a damaged place tells nothing
+    return packet.size == 0 or _is_clean_start(packet, codec, stream.codec_context.extradata)
+
+
+def _is_clean_start(packet: Any, codec: str, extradata: bytes | None) -> bool:
+    """Whether nothing after this packet needs anything before it, nor is shown before it."""
+    if not packet.is_keyframe:
+        return False
+    if codec in _CLEAN_START_CODECS:
+        return True
+    kind = _first_slice_kind(bytes(packet), codec, bytes(extradata or b""))
+    return kind in _CLEAN_START_UNITS.get(codec, frozenset())
+
+
+def _first_slice_kind(data: bytes, codec: str, extradata: bytes) -> int | None:
+    """NAL unit type of the first slice of an H.264 or HEVC packet, stored with length prefixes."""
+    if len(extradata) < 23 or extradata[0] != 1:
+        return None
+    is_h264 = codec == "h264"
+    prefix = (extradata[4 if is_h264 else 21] & 3) + 1
+    place = 0
+    while place + prefix < len(data):
+        header = data[place + prefix]
+        kind = header & 31 if is_h264 else header >> 1 & 63
+        if (1 <= kind <= 5) if is_h264 else kind < 32:
+            return kind
+        place += prefix + int.from_bytes(data[place : place + prefix], "big")
+    return None
+
+
 def _orientation(frame: Any) -> tuple[int, bool]:
     """(degrees clockwise, mirrored) of a frame's display matrix."""
     if frame is None:
@@ -334,8 +411,9 @@ def _is_hdr(context: Any, frame: Any) -> bool:
 def choose_decoder(info: VideoInfo) -> DecoderName:
     """decord for what it was measured to decode rightly, PyAV for everything else.
 
-    decord 0.6 was silently wrong on MPEG-TS, on edit lists and on AVI with B-frames; it refuses AV1,
-    files without a duration and names that are not UTF-8; and it knows no HDR.
+    decord 0.6 was silently wrong on MPEG-TS, on edit lists, on AVI with B-frames, and wherever it jumps
+    to a keyframe that is no clean start (open groups of pictures, the default of HEVC encoders); it
+    refuses AV1, files without a duration and names that are not UTF-8; and it knows no HDR.
     """
     return "decord" if _decord_is_right_about(info) and _has_decord() else "pyav"
 
@@ -346,7 +424,7 @@ def _decord_is_right_about(info: VideoInfo) -> bool:
         and info.codec in _DECORD_CODECS
         and info.duration_seconds is not None
         and info.video_stream_count == 1
-        and not (info.has_edit_list or info.is_hdr or info.is_mirrored)
+        and not (info.has_edit_list or info.has_open_groups or info.is_hdr or info.is_mirrored)
         and _is_utf8(info.path)
     )
 
@@ -449,7 +527,8 @@ def _decord_samples(
     path: Path, info: VideoInfo, period_seconds: float, threads: int, progress: _Progress
 ) -> _Samples:
     reader = _decord_reader(path, threads)
-    starts, end_seconds = _decord_times(reader)
+    starts, last_seconds = _decord_times(reader)
+    end_seconds = _end_seconds(info, float(starts[-1]), last_seconds)
     for index, seconds in enumerate(sample_times(end_seconds, period_seconds)):
         place = int(np.searchsorted(starts, seconds + SLACK_SECONDS, side="right")) - 1
         image = _square_pixels(
@@ -470,7 +549,7 @@ def _decord_reader(path: Path, threads: int) -> Any:
 
 
 def _decord_times(reader: Any) -> tuple[npt.NDArray[np.float64], float]:
-    """(starts, end): when each frame begins, (n,) float64 seconds from the first, and the last one's end."""
+    """(starts, last): when each frame begins, (n,) float64 seconds from the first; how long the last lasts."""
     try:
         spans = np.asarray(reader.get_frame_timestamp(range(len(reader))), dtype=np.float64)
     except Exception as error:
@@ -479,8 +558,7 @@ def _decord_times(reader: Any) -> tuple[npt.NDArray[np.float64], float]:
     if not np.isfinite(spans).all() or (steps < 0).any() or spans[0, 0] < -SLACK_SECONDS:
         raise _DecordGaveUpError
     last_seconds = max(spans[-1, 1] - spans[-1, 0], float(np.median(steps)) if len(steps) else 0.0)
-    starts = spans[:, 0] - spans[0, 0]
-    return starts, float(starts[-1] + last_seconds)
+    return spans[:, 0] - spans[0, 0], float(last_seconds)
 
 
 def _decord_picture(reader: Any, place: int) -> Image.Image:
@@ -497,17 +575,48 @@ def _decord_picture(reader: Any, place: int) -> Image.Image:
 
 class _TimedFrame(NamedTuple):
     start_seconds: float
-    duration_seconds: float
+    end_seconds: float
     frame: Any
 
 
 def _pyav_samples(
     path: Path, info: VideoInfo, period_seconds: float, threads: int, progress: _Progress
 ) -> _Samples:
+    if _may_skip_packets(info):
+        try:
+            yield from _pyav_pass(path, info, period_seconds, threads, progress, _wanted_only)
+        except _NotAsExpectedError:
+            progress.end_seconds = 0.0
+        else:
+            return
+    yield from _pyav_pass(path, info, period_seconds, threads, progress, _in_order)
+
+
+def _may_skip_packets(info: VideoInfo) -> bool:
+    return (
+        info.container in _INDEXED_CONTAINERS
+        and info.codec in _CLEAN_START_CODECS | set(_CLEAN_START_UNITS)
+        and info.first_stamp_seconds is not None
+        and not (info.has_edit_list or info.has_open_groups)
+    )
+
+
+_Strategy = Callable[[Any, Any, VideoInfo, float, _Progress], Iterator["_TimedFrame"]]
+
+
+def _pyav_pass(
+    path: Path,
+    info: VideoInfo,
+    period_seconds: float,
+    threads: int,
+    progress: _Progress,
+    strategy: _Strategy,
+) -> _Samples:
+    """One reading of the file, which gives the samples from ``progress.next_index`` on."""
     with _opened(path) as container:
         stream = container.streams[info.stream_index]
         _set_threads(stream, info, threads)
-        frames = _in_order(container, stream, info, progress)
+        frames = strategy(container, stream, info, period_seconds, progress)
         picture: tuple[Any, Image.Image] | None = None
         for index, frame in _shown_at(frames, period_seconds, progress):
             if picture is None or picture[0] is not frame:
@@ -533,7 +642,7 @@ def _shown_at(
             yield index, current.frame
             index += 1
         current = timed
-        progress.end_seconds = timed.start_seconds + timed.duration_seconds
+        progress.end_seconds = timed.end_seconds
     while current is not None and (
         index == 0 or index * period_seconds < progress.end_seconds - SLACK_SECONDS
     ):
@@ -541,12 +650,145 @@ def _shown_at(
         index += 1
 
 
-def _in_order(container: Any, stream: Any, info: VideoInfo, progress: _Progress) -> Iterator[_TimedFrame]:
-    """Every frame, decoded from the start, with its time."""
+def _in_order(
+    container: Any, stream: Any, info: VideoInfo, period_seconds: float, progress: _Progress
+) -> Iterator[_TimedFrame]:
+    """Every frame, decoded from the start, with its time. Damage is noted and passed over."""
     clock = _Clock(info)
     for packet in _packets(container, stream, progress):
         for frame in _decoded(packet, stream, info, clock, progress):
-            yield clock.timed(frame)
+            timed = clock.timed(frame)
+            if timed is not None:
+                yield timed
+
+
+class _NotAsExpectedError(Exception):
+    """A file is damaged or not made as its header says: packets may not be skipped."""
+
+
+def _wanted_only(
+    container: Any, stream: Any, info: VideoInfo, period_seconds: float, progress: _Progress
+) -> Iterator[_TimedFrame]:
+    """As :func:`_in_order`, but what is stored after a group's last wanted frame is not decoded.
+
+    Raises:
+        _NotAsExpectedError: something is odd; the samples given so far are right.
+    """
+    import av
+
+    clock = _Clock(info)
+    selection = _Selection(info, period_seconds, progress.next_index)
+    try:
+        for packet in _wanted_packets(container, stream, info, selection):
+            frames = stream.decode(packet)
+            if packet is None:
+                stream.codec_context.flush_buffers()
+            for frame in frames:
+                yield _expected(clock.timed(frame), frame, info)
+    except (av.FFmpegError, OSError) as error:
+        raise _NotAsExpectedError from error
+    progress.end_seconds = selection.end_seconds
+
+
+def _expected(timed: _TimedFrame | None, frame: Any, info: VideoInfo) -> _TimedFrame:
+    if timed is None or frame.is_corrupt:
+        raise _NotAsExpectedError
+    return timed
+
+
+def _wanted_packets(container: Any, stream: Any, info: VideoInfo, selection: _Selection) -> Iterator[Any]:
+    """Packets to decode, in order; None where the decoder is to give all it holds."""
+    extradata = stream.codec_context.extradata
+    for packet in container.demux(stream):
+        if packet.size == 0:
+            continue
+        if _is_clean_start(packet, info.codec, extradata):
+            yield from selection.close_group(selection.start_of(packet))
+        selection.add(packet)
+        yield from selection.ripe()
+    yield from selection.close_group(selection.end_seconds)
+
+
+class _Selection:
+    """Holds packets back until it is known whether anything of them is wanted.
+
+    A frame is wanted when it is the last one that starts at or before a sampled time. Holds the packets
+    of at most one period, and never more than 64 MiB.
+    """
+
+    def __init__(self, info: VideoInfo, period_seconds: float, next_index: int) -> None:
+        self._info = info
+        self._period_seconds = period_seconds
+        self._index = next_index
+        self._pending: list[tuple[float, Any]] = []
+        self._pending_bytes = 0
+        self._is_decoding = False
+        self._last_start = 0.0
+        self.end_seconds = 0.0
+
+    def start_of(self, packet: Any) -> float:
+        """When the packet's frame is shown, in seconds from the first frame.
+
+        Raises:
+            _NotAsExpectedError: it does not say, or is marked as damaged or hidden.
+        """
+        stamp = _stamp_seconds(packet.pts, packet.time_base)
+        if stamp is None or packet.is_corrupt or packet.is_discard:
+            raise _NotAsExpectedError
+        return stamp - (self._info.first_stamp_seconds or 0.0)
+
+    def add(self, packet: Any) -> None:
+        """Take a packet, in the order of the file."""
+        start = self.start_of(packet)
+        if start < -SLACK_SECONDS:
+            raise _NotAsExpectedError
+        self._pending.append((start, packet))
+        self._pending_bytes += packet.size
+        if start >= self._last_start:
+            self._last_start = start
+            duration = _stamp_seconds(packet.duration or None, packet.time_base) or _step_seconds(self._info)
+            self.end_seconds = _end_seconds(self._info, start, duration)
+
+    def ripe(self) -> Iterator[Any]:
+        """Packets that are certainly needed, or too many to hold."""
+        if self._pending_bytes > _PENDING_BYTES:
+            yield from self._release(len(self._pending))
+        while self._pending and self._pending[-1][0] > self._limit() and self._is_settled():
+            yield from self._release(self._count_until(self._limit()))
+            self._index += 1
+
+    def close_group(self, next_start_seconds: float) -> Iterator[Any]:
+        """What is needed for the sampled times before the next group starts; the rest is dropped."""
+        limit = None
+        while self._limit() < next_start_seconds:
+            limit = self._limit()
+            self._index += 1
+        if limit is not None:
+            yield from self._release(self._count_until(limit))
+        self._pending.clear()
+        self._pending_bytes = 0
+        if self._is_decoding:
+            self._is_decoding = False
+            yield None
+
+    def _limit(self) -> float:
+        return self._index * self._period_seconds + SLACK_SECONDS
+
+    def _is_settled(self) -> bool:
+        """Whether no packet to come can be shown at the next sampled time."""
+        return sum(start > self._limit() for start, _ in self._pending) > _REORDER_PACKETS
+
+    def _count_until(self, limit: float) -> int:
+        """Packets, in the file's order, up to the last one that starts by ``limit``."""
+        wanted = [place for place, (start, _) in enumerate(self._pending) if start <= limit]
+        return wanted[-1] + 1 if wanted else 0
+
+    def _release(self, count: int) -> Iterator[Any]:
+        released, self._pending = self._pending[:count], self._pending[count:]
+        for _, packet in released:
+            self._pending_bytes -= packet.size
+            self._is_decoding = True
+            yield packet
 
 
 def _packets(container: Any, stream: Any, progress: _Progress) -> Iterator[Any]:
@@ -555,7 +797,10 @@ def _packets(container: Any, stream: Any, progress: _Progress) -> Iterator[Any]:
 
     for _ in range(_DEMUX_RETRIES):
         try:
-            yield from container.demux(stream)
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    progress.note("a corrupt packet")
+                yield packet
         except (av.FFmpegError, OSError) as error:  # noqa: PERF203
             progress.note(str(getattr(error, "strerror", None) or error))
         else:
@@ -583,49 +828,66 @@ class _Clock:
 
     def __init__(self, info: VideoInfo) -> None:
         self._info = info
-        self._step_seconds = 1 / info.frames_per_second if info.frames_per_second > 0 else 0.04
+        self._step_seconds = _step_seconds(info)
         self._offset_seconds = 0.0
         self._last_seconds = 0.0
         self.has_started = False
 
-    def timed(self, frame: Any) -> _TimedFrame:
-        """The frame with its start and duration in seconds; frames come in display order."""
-        duration = self._duration(frame)
-        stamp = self._stamp_seconds(frame)
+    def timed(self, frame: Any) -> _TimedFrame | None:
+        """The frame with its start and end in seconds; frames come in display order.
+
+        None for a frame that belongs before the last one: a decoder's confusion after damage.
+        """
+        stamp = self._stamp(frame)
         if not self.has_started:
             self._offset_seconds = stamp or 0.0
-            start = 0.0
-        elif stamp is None:
-            start = self._last_seconds + self._step_seconds
-        else:
-            start = self._continued(stamp)
+        start = self._next_start(stamp)
+        if start is None:
+            return None
         self.has_started = True
         self._last_seconds = start
-        return _TimedFrame(start, duration, frame)
+        return _TimedFrame(start, _end_seconds(self._info, start, self._duration(frame)), frame)
 
-    def _stamp_seconds(self, frame: Any) -> float | None:
+    def _stamp(self, frame: Any) -> float | None:
         stamp = frame.dts if self._info.container in _DECODE_TIME_CONTAINERS else frame.pts
-        if stamp is None or frame.time_base is None:
-            return None
-        return float(stamp * frame.time_base)
+        return _stamp_seconds(stamp, frame.time_base)
 
-    def _continued(self, stamp_seconds: float) -> float:
-        """The time after the last one; a clock that jumped goes on one frame later."""
+    def _next_start(self, stamp_seconds: float | None) -> float | None:
+        if not self.has_started:
+            return 0.0
+        one_frame_later = self._last_seconds + self._step_seconds
+        if stamp_seconds is None:
+            return one_frame_later
         start = stamp_seconds - self._offset_seconds
-        if self._jumped(start - self._last_seconds):
-            start = self._last_seconds + self._step_seconds
-            self._offset_seconds = stamp_seconds - start
-        return start
+        if self._is_jump(start - self._last_seconds):
+            self._offset_seconds = stamp_seconds - one_frame_later
+            return one_frame_later
+        return start if start >= self._last_seconds else None
 
-    def _jumped(self, step_seconds: float) -> bool:
-        if step_seconds < 0:
-            return True
-        return self._info.container in _DISCONTINUOUS_CONTAINERS and step_seconds > _CLOCK_JUMP_SECONDS
+    def _is_jump(self, step_seconds: float) -> bool:
+        """Whether the file's clock was set anew: the picture goes on, the times start again."""
+        if self._info.container in _DISCONTINUOUS_CONTAINERS:
+            return not -_BROADCAST_CLOCK_BACK_SECONDS < step_seconds < _CLOCK_JUMP_SECONDS
+        return step_seconds < -_CLOCK_JUMP_SECONDS
 
     def _duration(self, frame: Any) -> float:
-        if frame.duration and frame.time_base is not None:
-            return float(frame.duration * frame.time_base)
-        return self._step_seconds
+        return _stamp_seconds(frame.duration or None, frame.time_base) or self._step_seconds
+
+
+def _end_seconds(info: VideoInfo, start_seconds: float, duration_seconds: float) -> float:
+    """When a frame would end if it were the last one.
+
+    Durations are stored in decoding order, so that with B-frames and a variable rate a frame may carry
+    another one's: the header knows better, as long as the frame begins before the header's end.
+    """
+    end_seconds = start_seconds + duration_seconds
+    if info.duration_source == "picture" and info.duration_seconds and start_seconds < info.duration_seconds:
+        return min(end_seconds, info.duration_seconds)
+    return end_seconds
+
+
+def _step_seconds(info: VideoInfo) -> float:
+    return 1 / info.frames_per_second if info.frames_per_second > 0 else 0.04
 
 
 # --------------------------------------------------------------------------------- make it upright

@@ -88,9 +88,7 @@ def vc2(curve: Curve, settings: SearchSettings) -> list[Window]:
     cuts = cut_positions(curve.next_similarity, settings.cut_threshold)
     edges = np.concatenate(([0], cuts, [len(curve)]))
     lengths = np.diff(edges)
-    confidences = np.array(
-        [top_share_mean(part, settings.top_share) for part in np.split(curve.similarity, cuts)]
-    )
+    confidences = np.array([top_share_mean(part, settings.top_share) for part in np.split(curve.similarity, cuts)])
     selected = confidences > settings.effective_threshold
     return _best_first(
         curve,

@@ -123,14 +123,10 @@ class SearchSettings:
         """Read what :meth:`to_dict` wrote; an unknown name raises InputError."""
         unknown = sorted(set(values) - {knob.name for knob in knobs()})
         if unknown:
-            raise InputError(
-                f"unknown setting {unknown[0]!r}", "Known: " + ", ".join(k.name for k in knobs())
-            )
+            raise InputError(f"unknown setting {unknown[0]!r}", "Known: " + ", ".join(k.name for k in knobs()))
         return cls(**values)
 
 
 def knobs() -> tuple[Knob, ...]:
     """All settings in order of declaration."""
-    return tuple(
-        Knob(name=f.name, default=f.default, **f.metadata) for f in dataclasses.fields(SearchSettings)
-    )
+    return tuple(Knob(name=f.name, default=f.default, **f.metadata) for f in dataclasses.fields(SearchSettings))

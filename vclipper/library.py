@@ -1,0 +1,410 @@
+"""The class ``Library``: the one place where encoder, store, index and searcher are wired together."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from indexer import manifest, segments
+from indexer.build import IndexReport, OnProgress, index_files
+from indexer.discover import find_videos
+from indexer.encoder import DEFAULT_MODEL, Encoder, encode_images
+from indexer.errors import InputError, LibraryError, LibraryLockedError
+from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, gpu_reason
+from indexer.lock import writing
+from indexer.manifest import Manifest
+from indexer.plan import absolute, make_plan
+from indexer.settings import DEFAULT_FPS, IndexSettings, period_of
+from indexer.store import Store, VideoRow
+from indexer.verify import Problem, verify
+from searcher.rank import Moment
+from searcher.search import Corpus, search
+from searcher.settings import SearchSettings
+from vclipper.models import absolute_name, load_encoder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Paths = Sequence[str | os.PathLike[str]]
+
+
+@dataclass(frozen=True)
+class LibraryInfo:
+    """What a library is and holds.
+
+    Attributes:
+        path: the directory. model, dimension, fps: what made it.
+        videos, frames, video_seconds: what it holds. partial: videos indexed only in part.
+        index: which engine answers and why; index_rows: frames in it; index_is_current: whether it
+            matches the tables.
+        bytes_on_disk: of the whole directory. fragments: files of the frames table.
+    """
+
+    path: Path
+    model: str
+    dimension: int
+    fps: float
+    videos: int
+    frames: int
+    video_seconds: float
+    partial: int
+    index: str
+    index_rows: int
+    index_is_current: bool
+    bytes_on_disk: int
+    fragments: int
+
+
+class Library:
+    """A directory with the searchable frames of many videos.
+
+    >>> library = Library.open("~/film-library")                         # doctest: +SKIP
+    >>> library.index(["~/videos"])                                      # doctest: +SKIP
+    >>> for moment in library.search(text="man in yellow blanket"):      # doctest: +SKIP
+    ...     print(moment.path, moment.start_seconds, moment.end_seconds)
+
+    Use :meth:`open`. Every error is a :class:`vclipper.VClipperError`.
+    """
+
+    def __init__(self, path: Path, device: str = "auto") -> None:
+        self.path = path
+        self._device = device
+        self._encoder: Encoder | None = None
+        self._store: Store | None = None
+        self._corpus: Corpus | None = None
+        self._corpus_versions = (-1, -1)
+        self._load_encoder: Callable[[str, str], Encoder] = load_encoder
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str] | None = None, device: str = "auto") -> Library:
+        """The library at ``path``, which :meth:`index` makes when there is none yet.
+
+        Args:
+            path: its directory; None means ``$VCLIP_LIBRARY`` or the platform's user data directory.
+            device: where the model runs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        """
+        return cls(Path(path).expanduser().absolute() if path else default_path(), device)
+
+    # ---- indexing
+
+    def index(
+        self,
+        paths: Paths,
+        model: str | None = None,
+        fps: float | None = None,
+        settings: IndexSettings | None = None,
+        on_progress: OnProgress = lambda progress: None,
+        on_scan: Callable[[Path], None] = lambda path: None,
+    ) -> IndexReport:
+        """Index videos: folders recursively, files, globs. Running it again does only what is new.
+
+        Args:
+            paths: what to index.
+            model, fps: of a new library (default ViT-B-32/laion2b_s34b_b79k, 0.5); for an existing one
+                they must be what made it.
+            settings: batch size, workers and so on.
+            on_progress: called while videos are decoded and embedded.
+            on_scan: called with each file while files are compared with the library.
+
+        Returns:
+            what was done, file by file; ``report.ok`` when nothing failed.
+
+        Raises:
+            InputError: a path that does not exist, a setting out of bounds.
+            ModelError: the model cannot be loaded.
+            LibraryMismatchError: the library was made with another model or sampling rate.
+            LibraryLockedError: another process is writing to the library.
+        """
+        settings = settings or IndexSettings()
+        files, roots = find_videos(paths), absolute(paths)
+        made_with = self._made_with(model, fps)
+        encoder = self._encoder_for(made_with[0])
+        self.path.mkdir(parents=True, exist_ok=True)
+        with writing(self.path, "vclip index"):
+            store = self._open_for_writing(encoder, made_with[1])
+            store.recover()
+            plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
+            report = index_files(plan, store, encoder, settings, on_progress)
+            segments.follow(self.path, store, store.videos())
+        return report
+
+    def _made_with(self, model: str | None, fps: float | None) -> tuple[str, float]:
+        """Model name and sampling period of this run, refused where they do not fit the library."""
+        period_seconds = period_of(fps if fps is not None else DEFAULT_FPS)
+        if not manifest.exists(self.path):
+            self._refuse_strange_folder()
+            return model or DEFAULT_MODEL, period_seconds
+        made = manifest.load(self.path)
+        if fps is not None:
+            made.require_period(period_seconds)
+        if model is not None and not made.model_fingerprint:
+            made.require_model(absolute_name(model), "")
+        return model or made.model, made.period_seconds
+
+    def _refuse_strange_folder(self) -> None:
+        if self.path.is_file():
+            raise LibraryError(f"{self.path} is a file", "Name a folder for the library: --library DIR")
+        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "writer.lock").exists():
+            raise LibraryError(
+                f"{self.path} holds other files and is not a library", "Name a new or empty folder: --library DIR"
+            )
+
+    def _open_for_writing(self, encoder: Encoder, period_seconds: float) -> Store:
+        if not manifest.exists(self.path):
+            store = Store.create(self.path, encoder.dimension, period_seconds)
+            manifest.save(
+                Manifest(encoder.name, encoder.fingerprint, encoder.dimension, period_seconds), self.path
+            )
+            return store
+        made = manifest.load(self.path)
+        made.require_model(encoder.name, encoder.fingerprint)
+        return Store(self.path, made.dimension, made.period_seconds)
+
+    def _encoder_for(self, model: str) -> Encoder:
+        if self._encoder is None or self._encoder.name != model:
+            self._encoder = self._load_encoder(model, self._device)
+        return self._encoder
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model that made this library, loaded on first use.
+
+        Raises:
+            LibraryError: there is no library yet.
+            LibraryMismatchError: the model found under that name has other weights.
+        """
+        made = manifest.load(self.path)
+        encoder = self._encoder_for(made.model)
+        made.require_model(encoder.name, encoder.fingerprint)
+        return encoder
+
+    # ---- searching
+
+    def search(
+        self,
+        text: str | None = None,
+        image: str | os.PathLike[str] | Image | None = None,
+        settings: SearchSettings | None = None,
+        within: str | None = None,
+        model: str | None = None,
+    ) -> list[Moment]:
+        """The moments that answer a text or an image, best first; [] means nothing was found.
+
+        Args:
+            text: what is to be seen.
+            image: a file in any format Pillow reads, or a Pillow image.
+            settings: method, postprocessing, thresholds, how many.
+            within: a glob over paths, such as ``*/holiday/*``; only these videos are searched.
+            model: refuse unless the library was made with it.
+
+        Raises:
+            InputError: an empty query, an unreadable image, a glob that no video matches.
+            LibraryError: no library, or an empty one.
+        """
+        made = manifest.load(self.path)
+        if model is not None:
+            made.require_model(absolute_name(model), made.model_fingerprint if model == made.model else "")
+        check_query(text, image)
+        corpus = self.corpus()
+        if not corpus.videos:
+            raise LibraryError(f"the library at {self.path} is empty", "Fill it: vclip index FOLDER")
+        chosen = None if within is None else _within(within, corpus.videos.values())
+        return search(self.embed(text=text, image=image), corpus, settings or SearchSettings(), chosen)
+
+    def embed(self, text: str | None = None, image: str | os.PathLike[str] | Image | None = None) -> Any:
+        """A query's unit vector, (D,) float32.
+
+        Raises:
+            InputError: an empty query, an unreadable image.
+        """
+        check_query(text, image)
+        if text is not None:
+            return self.encoder.encode_texts([text])[0]
+        return encode_images(self.encoder, [_open_image(image)])[0]
+
+    def corpus(self) -> Corpus:
+        """Index and videos as they are now; the index is brought up to date where it is not."""
+        store = self._open_store()
+        store.refresh()
+        if self._corpus is None or self._corpus_versions != store.versions:
+            self._corpus_versions = store.versions
+            videos = store.videos()
+            index = _on_gpu(self._follow(store, videos))
+            self._corpus = Corpus(index, {v.video_id: v for v in videos}, store.period_seconds)
+        return self._corpus
+
+    def _open_store(self) -> Store:
+        if self._store is None:
+            made = manifest.load(self.path)
+            self._store = Store(self.path, made.dimension, made.period_seconds)
+        return self._store
+
+    def _follow(self, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
+        """Bring the index up to date; in memory where another process is writing or nothing can be written."""
+        try:
+            index, state = segments.load(self.path, store.dimension)
+            if segments.is_current(state, store):
+                return index
+        except LibraryError:
+            pass  # no index, or a damaged one: made anew below
+        try:
+            with writing(self.path, "vclip search"):
+                return segments.follow(self.path, store, videos)
+        except LibraryLockedError:
+            return segments.follow(self.path, store, videos, persist=False)
+        except (LibraryError, OSError):
+            return segments.follow(self.path, store, videos, persist=False)
+
+    # ---- keeping
+
+    def videos(self) -> list[VideoRow]:
+        """The videos of the library, by path."""
+        store = self._open_store()
+        store.refresh()
+        return store.videos()
+
+    def info(self) -> LibraryInfo:
+        """What this library is and holds."""
+        made, videos = manifest.load(self.path), self.videos()
+        store = self._open_store()
+        try:
+            index, state = segments.load(self.path, made.dimension)
+            rows, current = index.rows, segments.is_current(state, store)
+        except LibraryError:
+            rows, current = 0, False
+        no_gpu = gpu_reason()
+        engine = f"{FlatIndex.kind} ({no_gpu})" if no_gpu else "FAISS exact float16, GPU"
+        return LibraryInfo(
+            path=self.path,
+            model=made.model,
+            dimension=made.dimension,
+            fps=made.fps,
+            videos=len(videos),
+            frames=sum(video.frames for video in videos),
+            video_seconds=sum(video.duration_seconds for video in videos),
+            partial=sum(not video.complete for video in videos),
+            index=engine,
+            index_rows=rows,
+            index_is_current=current,
+            bytes_on_disk=sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file()),
+            fragments=store.fragments(),
+        )
+
+    def remove(self, paths: Paths) -> list[VideoRow]:
+        """Take videos out of the library: files, or whole folders; the files themselves stay.
+
+        Returns:
+            the videos that are gone.
+
+        Raises:
+            InputError: a path that the library does not know; nothing is removed then.
+        """
+        with writing(self.path, "vclip remove"):
+            store = self._open_store()
+            store.recover()
+            gone = _matching_videos(absolute(paths), store.videos())
+            store.remove(gone)
+            segments.follow(self.path, store, store.videos())
+        return gone
+
+    def verify(self, contents: bool = False, mend: bool = False) -> list[Problem]:
+        """Check table, index and files against each other.
+
+        Args:
+            contents: also read all files again and compare their fingerprints.
+            mend: first delete leftovers and rebuild the index from the table.
+        """
+        store = self._open_store()
+        if mend:
+            with writing(self.path, "vclip verify --mend"):
+                store.recover()
+                store.delete_orphans()
+                segments.rebuild(self.path, store, store.videos())
+        store.refresh()
+        return list(verify(self.path, store, contents))
+
+
+def default_path() -> Path:
+    """``$VCLIP_LIBRARY``, else the platform's user data directory."""
+    if named := os.environ.get("VCLIP_LIBRARY"):
+        return Path(named).expanduser().absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("vclipper") / "library"
+
+
+def check_query(text: str | None, image: object | None) -> None:
+    """Raise InputError unless there is exactly one query and it says something."""
+    if (text is None) == (image is None):
+        raise InputError(
+            "give a text or an image to search for", "vclip search TEXT, or vclip search --image FILE"
+        )
+    if text is not None and not text.strip():
+        raise InputError("the query is empty", 'Say what is to be seen: vclip search "a red car"')
+
+
+def _open_image(image: str | os.PathLike[str] | Image | None) -> Image:
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    if isinstance(image, Pillow.Image):
+        return image.convert("RGB")
+    path = Path(image or "").expanduser()
+    try:
+        with Pillow.open(path) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            return _flattened(upright)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file", "Check the path of the image") from None
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} cannot be read as an image: {reason}", "Use JPEG, PNG or WebP") from error
+
+
+def _flattened(picture: Image) -> Image:
+    """RGB, transparent places white as a page shows them."""
+    from PIL import Image as Pillow
+
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        white = Pillow.new("RGBA", rgba.size, "white")
+        return Pillow.alpha_composite(white, rgba).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _within(pattern: str, videos: Iterable[VideoRow]) -> set[int]:
+    """Ids of the videos with a path that the glob matches: the whole path, or its end."""
+    wanted = {
+        video.video_id
+        for video in videos
+        if any(fnmatch.fnmatch(str(p), pattern) or fnmatch.fnmatch(str(p), f"*/{pattern}") for p in video.paths)
+    }
+    if not wanted:
+        raise InputError(f"no video matches --in {pattern!r}", "See the paths: vclip list")
+    return wanted
+
+
+def _matching_videos(paths: Sequence[Path], videos: Sequence[VideoRow]) -> list[VideoRow]:
+    gone: dict[int, VideoRow] = {}
+    for path in paths:
+        found = [v for v in videos if any(p == path or path in p.parents for p in v.paths)]
+        if not found:
+            raise InputError(f"{path} is not in the library", "See the paths: vclip list")
+        gone.update({video.video_id: video for video in found})
+    return list(gone.values())
+
+
+def _on_gpu(index: FlatIndex) -> FrameIndex:
+    if index.rows and not gpu_reason():
+        try:
+            return GpuIndex(index)
+        except RuntimeError:  # larger than the GPU's memory
+            return index
+    return index
+
+
+__all__ = ["IndexSettings", "Library", "LibraryInfo", "SearchSettings", "default_path"]

@@ -1,0 +1,205 @@
+"""What the commands print: tables at the terminal's width, JSON, CSV."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from indexer.discover import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from indexer.build import FileNote, IndexReport
+    from indexer.store import VideoRow
+    from indexer.verify import Problem
+    from searcher.rank import Moment
+    from vclipper.library import LibraryInfo
+
+
+def timecode(seconds: float) -> str:
+    """``H:MM:SS.s``, the hours left out below one hour."""
+    tenths = round(seconds * 10)
+    hours, rest = divmod(tenths, 36_000)
+    minutes, rest = divmod(rest, 600)
+    text = f"{minutes:02d}:{rest // 10:02d}.{rest % 10}"
+    return f"{hours}:{text}" if hours else text
+
+
+def length(seconds: float) -> str:
+    """A long duration in words: ``45 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Bytes in words: ``512 B``, ``3.4 MB``."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def console(stderr: bool = False) -> Console:
+    """A terminal that takes its width from the real one; plain where output is not a terminal."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def short_path(path: Path) -> str:
+    """Relative to the current folder where it lies below it."""
+    try:
+        return printable(path.relative_to(Path.cwd()))
+    except ValueError:
+        return printable(path)
+
+
+# ---- moments
+
+
+def moment_dict(moment: Moment, rank: int) -> dict[str, Any]:
+    """Plain values for JSON and CSV."""
+    return {
+        "rank": rank,
+        "path": printable(moment.path),
+        "start_seconds": round(moment.start_seconds, 3),
+        "end_seconds": round(moment.end_seconds, 3),
+        "score": round(moment.score, 4),
+        "confidence": round(moment.confidence, 4),
+        "video_score": round(moment.video_score, 4),
+        "video_seconds": round(moment.video_seconds, 3),
+    }
+
+
+def moments_json(moments: Sequence[Moment]) -> str:
+    """A JSON array, one object a moment, best first."""
+    return json.dumps([moment_dict(m, i) for i, m in enumerate(moments, 1)], indent=1, ensure_ascii=False)
+
+
+def moments_csv(moments: Sequence[Moment]) -> str:
+    """A header and one line a moment, best first."""
+    names = ["rank", "start_seconds", "end_seconds", "score", "confidence", "video_score", "video_seconds", "path"]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(moment_dict(m, i) for i, m in enumerate(moments, 1))
+    return buffer.getvalue().rstrip("\n")
+
+
+def print_moments(moments: Sequence[Moment]) -> None:
+    """A table: rank, time codes, length, score, file."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    for name in ("", "start", "end", "length", "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("file", overflow="fold")
+    for rank, m in enumerate(moments, 1):
+        seconds = f"{m.end_seconds - m.start_seconds:.0f} s"
+        table.add_row(
+            str(rank), timecode(m.start_seconds), timecode(m.end_seconds), seconds, f"{m.score:.3f}", _text(m.path)
+        )
+    console().print(table)
+
+
+# ---- index runs
+
+
+def print_report(report: IndexReport) -> None:
+    """Counts in one line, then every file that needs attention."""
+    out = console()
+    counts = [(name, len(getattr(report, name))) for name in report.LISTS]
+    out.print(", ".join(f"{n} {name}" for name, n in counts if n) or "no videos found")
+    if report.frames:
+        out.print(
+            f"{report.frames} frames of {length(report.video_seconds)} video in {report.elapsed_seconds:.1f} s: "
+            f"{report.frames / report.elapsed_seconds:.0f} frames/s, "
+            f"{report.video_seconds / report.elapsed_seconds:.0f} × real time"
+        )
+    for name in ("relinked", "partial", "failed", "missing", "pruned"):
+        _print_notes(out, name, getattr(report, name))
+    if report.missing:
+        out.print("Missing files stay in the library until: vclip index --prune FOLDER")
+    if report.interrupted:
+        out.print("Interrupted. What is finished is in the library; the same command goes on from here.")
+
+
+def _print_notes(out: Console, name: str, notes: Iterable[FileNote]) -> None:
+    for note in notes:
+        because = f": {note.note}" if note.note else ""
+        out.print(f"  {name}  {short_path(note.path)}{because}", markup=False)
+
+
+def _text(path: Path) -> Any:
+    from rich.text import Text
+
+    return Text(short_path(path))
+
+
+# ---- library
+
+
+def print_info(info: LibraryInfo) -> None:
+    """One fact a line."""
+    behind = "" if info.index_is_current else " (behind the table; the next search brings it up to date)"
+    facts = {
+        "library": str(info.path),
+        "model": f"{info.model}, {info.dimension} dimensions",
+        "sampling": f"{info.fps:g} frames a second (one every {1 / info.fps:g} s)",
+        "videos": f"{info.videos}, {length(info.video_seconds)}"
+        + (f", {info.partial} partial" * bool(info.partial)),
+        "frames": f"{info.frames} in {info.fragments} table files",
+        "index": f"{info.index}, {info.index_rows} rows{behind}",
+        "on disk": size(info.bytes_on_disk),
+    }
+    for name, value in facts.items():
+        console().print(f"{name:>9}  {value}", markup=False)
+
+
+def info_json(info: LibraryInfo) -> str:
+    """The same as JSON."""
+    return json.dumps({**dataclasses.asdict(info), "path": os.fspath(info.path)}, indent=1)
+
+
+def videos_json(videos: Sequence[VideoRow]) -> str:
+    """All columns of the videos table."""
+    rows = [{**vars(v), "paths": [printable(p) for p in v.paths]} for v in videos]
+    return json.dumps(rows, indent=1, ensure_ascii=False)
+
+
+def print_videos(videos: Sequence[VideoRow]) -> None:
+    """A table: length, frames, picture, date, file."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("length", "frames", "picture", "indexed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("file", overflow="fold")
+    for v in videos:
+        day = time.strftime("%Y-%m-%d", time.localtime(v.indexed_unix))
+        picture = f"{v.width}×{v.height} {v.codec}"
+        for place, path in enumerate(v.paths):
+            first = (timecode(v.duration_seconds), str(v.frames), picture, day) if place == 0 else ("", "", "", "")
+            table.add_row(*first, _text(path))
+    console().print(table)
+
+
+def print_problems(problems: Sequence[Problem]) -> None:
+    """Two lines a problem: what, and how to mend it."""
+    out = console()
+    for problem in problems:
+        out.print(f"✗ {problem.what}\n  → {problem.mend}", markup=False)
+    if not problems:
+        out.print("Table, index and files agree.")
