@@ -158,8 +158,6 @@ class Pipeline:
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Decode, encode and commit ``jobs``; on Ctrl-C commit what is finished, then re-raise."""
-        if not jobs:
-            return
         messages = decode_all(
             [job.path for job in jobs],
             self._store.period_seconds,
@@ -348,11 +346,11 @@ class _Meter:
 def index_files(
     plan: Plan,
     store: Store,
-    encoder: Encoder,
+    encoder: Callable[[], Encoder],
     settings: IndexSettings,
     on_progress: OnProgress = lambda progress: None,
 ) -> IndexReport:
-    """Carry out ``plan`` (the caller holds the write lock).
+    """Carry out ``plan`` (the caller holds the write lock); ``encoder`` is called only if there is work for it.
 
     Ctrl-C commits what is finished and returns a report with ``interrupted`` set.
     """
@@ -366,7 +364,8 @@ def index_files(
     try:
         if plan.rows:
             store.commit([], plan.rows)
-        Pipeline(store, encoder, settings, report, store.videos(), on_progress).run(plan.jobs)
+        if plan.jobs:
+            Pipeline(store, encoder(), settings, report, store.videos(), on_progress).run(plan.jobs)
     except KeyboardInterrupt:
         report.interrupted = True
     report.elapsed_seconds = time.monotonic() - started

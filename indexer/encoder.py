@@ -83,7 +83,7 @@ class OpenClipEncoder:
     def __init__(self, model: str, device: str = "auto", name: str = "", demo_only: bool = False) -> None:
         self.name = name or model
         self.demo_only = demo_only
-        self.fingerprint = _weights_fingerprint(model)
+        self.fingerprint = weights_fingerprint(model)
         self.device = pick_device(device)
         self._model, self._tokenizer = _load(model, self.device)
         settings = self._model.visual.preprocess_cfg
@@ -156,6 +156,10 @@ def _load(model: str, device: str) -> tuple[Any, Any]:
     import open_clip
 
     architecture, pretrained = _split(model)
+    if pretrained == RANDOM_WEIGHTS:
+        import torch
+
+        torch.manual_seed(0)
     try:
         network = open_clip.create_model(
             architecture,
@@ -216,7 +220,7 @@ def _offline_without_network() -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def _weights_fingerprint(model: str) -> str:
+def weights_fingerprint(model: str) -> str:
     """Names a local model by its files' contents; published models need none."""
     if not model.startswith(LOCAL):
         return ""

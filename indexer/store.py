@@ -96,21 +96,17 @@ class Store:
     """
 
     def __init__(self, directory: Path, dimension: int, period_seconds: float) -> None:
-        import lancedb
-
         self.directory = directory
         self.dimension = dimension
         self.period_seconds = period_seconds
-        self._database = lancedb.connect(directory / "tables")
+        self._database = _connect(directory)
         self._videos = self._table("videos", _videos_schema())
         self._frames = self._table("frames", _frames_schema(dimension))
 
     @classmethod
     def create(cls, directory: Path, dimension: int, period_seconds: float) -> Store:
         """Make empty tables, in place of any that a run left before ``library.json`` was there; open them."""
-        import lancedb
-
-        database = lancedb.connect(directory / "tables")
+        database = _connect(directory)
         for name, schema in (("videos", _videos_schema()), ("frames", _frames_schema(dimension))):
             database.create_table(name, schema=schema, mode="overwrite")
         return cls(directory, dimension, period_seconds)
@@ -254,6 +250,13 @@ class Store:
             raise LibraryDamagedError(
                 f"{self.directory / _DOUBTFUL} is damaged", "Delete it, then: vclip verify"
             ) from error
+
+
+def _connect(directory: Path) -> Any:
+    os.environ.setdefault("LANCE_LOG", "error")  # its warnings tell of what is normal here
+    import lancedb
+
+    return lancedb.connect(directory / "tables")
 
 
 def _videos_schema() -> pa.Schema:

@@ -259,7 +259,7 @@ def _describe(path: Path, container: Any, stream: Any) -> VideoInfo:
         has_edit_list=has_edit_list,
         has_b_frames=bool(context.has_b_frames),
         has_open_groups=_has_open_groups(container, stream, container_name, duration),
-        first_stamp_seconds=_stamp_seconds(frame.pts, frame.time_base) if frame is not None else None,
+        first_stamp_seconds=_stamp_seconds(frame.pts, stream.time_base) if frame is not None else None,
         video_stream_count=len(_moving_streams(container)),
         stream_index=stream.index,
     )
@@ -322,8 +322,8 @@ def _first_frame(container: Any, stream: Any) -> Any:
     return None
 
 
-def _stamp_seconds(stamp: int | None, time_base: Fraction | None) -> float | None:
-    return None if stamp is None or time_base is None else float(stamp * time_base)
+def _stamp_seconds(stamp: int | None, time_base: Fraction) -> float | None:
+    return None if stamp is None else float(stamp * time_base)
 
 
 def _has_open_groups(
@@ -654,7 +654,7 @@ def _in_order(
     container: Any, stream: Any, info: VideoInfo, period_seconds: float, progress: _Progress
 ) -> Iterator[_TimedFrame]:
     """Every frame, decoded from the start, with its time. Damage is noted and passed over."""
-    clock = _Clock(info)
+    clock = _Clock(info, stream.time_base)
     for packet in _packets(container, stream, progress):
         for frame in _decoded(packet, stream, info, clock, progress):
             timed = clock.timed(frame)
@@ -676,7 +676,7 @@ def _wanted_only(
     """
     import av
 
-    clock = _Clock(info)
+    clock = _Clock(info, stream.time_base)
     selection = _Selection(info, period_seconds, progress.next_index)
     try:
         for packet in _wanted_packets(container, stream, info, selection):
@@ -826,8 +826,9 @@ def _decoded(packet: Any, stream: Any, info: VideoInfo, clock: _Clock, progress:
 class _Clock:
     """Turns frames' own times into seconds since the first frame shown."""
 
-    def __init__(self, info: VideoInfo) -> None:
+    def __init__(self, info: VideoInfo, time_base: Fraction) -> None:
         self._info = info
+        self._time_base = time_base  # the stream's: frames drained from a decoder carry none
         self._step_seconds = _step_seconds(info)
         self._offset_seconds = 0.0
         self._last_seconds = 0.0
@@ -850,7 +851,7 @@ class _Clock:
 
     def _stamp(self, frame: Any) -> float | None:
         stamp = frame.dts if self._info.container in _DECODE_TIME_CONTAINERS else frame.pts
-        return _stamp_seconds(stamp, frame.time_base)
+        return _stamp_seconds(stamp, self._time_base)
 
     def _next_start(self, stamp_seconds: float | None) -> float | None:
         if not self.has_started:
@@ -871,7 +872,7 @@ class _Clock:
         return step_seconds < -_CLOCK_JUMP_SECONDS
 
     def _duration(self, frame: Any) -> float:
-        return _stamp_seconds(frame.duration or None, frame.time_base) or self._step_seconds
+        return _stamp_seconds(frame.duration or None, self._time_base) or self._step_seconds
 
 
 def _end_seconds(info: VideoInfo, start_seconds: float, duration_seconds: float) -> float:

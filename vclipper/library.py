@@ -24,7 +24,7 @@ from indexer.verify import Problem, verify
 from searcher.rank import Moment
 from searcher.search import Corpus, search
 from searcher.settings import SearchSettings
-from vclipper.models import absolute_name, load_encoder
+from vclipper.models import canonical_name, fingerprint_of, load_encoder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -121,29 +121,33 @@ class Library:
         """
         settings = settings or IndexSettings()
         files, roots = find_videos(paths), absolute(paths)
-        made_with = self._made_with(model, fps)
-        encoder = self._encoder_for(made_with[0])
-        self.path.mkdir(parents=True, exist_ok=True)
+        if not manifest.exists(self.path):
+            self._refuse_strange_folder()
+            encoder = self._encoder_for(model or DEFAULT_MODEL)  # before anything is written
+            self._create(encoder, period_of(DEFAULT_FPS if fps is None else fps))
+        self._require(model, fps)
         with writing(self.path, "vclip index"):
-            store = self._open_for_writing(encoder, made_with[1])
+            store = self._open_store()
             store.recover()
             plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
-            report = index_files(plan, store, encoder, settings, on_progress)
+            report = index_files(plan, store, lambda: self.encoder, settings, on_progress)
             segments.follow(self.path, store, store.videos())
         return report
 
-    def _made_with(self, model: str | None, fps: float | None) -> tuple[str, float]:
-        """Model name and sampling period of this run, refused where they do not fit the library."""
-        period_seconds = period_of(fps if fps is not None else DEFAULT_FPS)
-        if not manifest.exists(self.path):
-            self._refuse_strange_folder()
-            return model or DEFAULT_MODEL, period_seconds
+    def _require(self, model: str | None, fps: float | None) -> None:
+        """Refuse a model or sampling rate that did not make this library."""
         made = manifest.load(self.path)
         if fps is not None:
-            made.require_period(period_seconds)
-        if model is not None and not made.model_fingerprint:
-            made.require_model(absolute_name(model), "")
-        return model or made.model, made.period_seconds
+            made.require_period(period_of(fps))
+        if model is not None:
+            made.require_model(canonical_name(model), fingerprint_of(model))
+
+    def _create(self, encoder: Encoder, period_seconds: float) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        with writing(self.path, "vclip index"):
+            Store.create(self.path, encoder.dimension, period_seconds)
+            made = Manifest(encoder.name, encoder.fingerprint, encoder.dimension, period_seconds)
+            manifest.save(made, self.path)
 
     def _refuse_strange_folder(self) -> None:
         if self.path.is_file():
@@ -153,19 +157,8 @@ class Library:
                 f"{self.path} holds other files and is not a library", "Name a new or empty folder: --library DIR"
             )
 
-    def _open_for_writing(self, encoder: Encoder, period_seconds: float) -> Store:
-        if not manifest.exists(self.path):
-            store = Store.create(self.path, encoder.dimension, period_seconds)
-            manifest.save(
-                Manifest(encoder.name, encoder.fingerprint, encoder.dimension, period_seconds), self.path
-            )
-            return store
-        made = manifest.load(self.path)
-        made.require_model(encoder.name, encoder.fingerprint)
-        return Store(self.path, made.dimension, made.period_seconds)
-
     def _encoder_for(self, model: str) -> Encoder:
-        if self._encoder is None or self._encoder.name != model:
+        if self._encoder is None or self._encoder.name != canonical_name(model):
             self._encoder = self._load_encoder(model, self._device)
         return self._encoder
 
@@ -205,9 +198,7 @@ class Library:
             InputError: an empty query, an unreadable image, a glob that no video matches.
             LibraryError: no library, or an empty one.
         """
-        made = manifest.load(self.path)
-        if model is not None:
-            made.require_model(absolute_name(model), made.model_fingerprint if model == made.model else "")
+        self._require(model, None)
         check_query(text, image)
         corpus = self.corpus()
         if not corpus.videos:

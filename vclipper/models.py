@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from indexer.encoder import LOCAL, OpenClipEncoder
+from indexer.encoder import LOCAL, OpenClipEncoder, weights_fingerprint
 
 DEMO_MODEL = "demo"
 DEMO_FOLDER = Path(__file__).parent / "demo" / "model"
@@ -16,13 +16,20 @@ def load_encoder(model: str, device: str = "auto") -> OpenClipEncoder:
     Raises:
         ModelError: it cannot be loaded.
     """
-    if model == DEMO_MODEL:
-        return OpenClipEncoder(f"{LOCAL}{DEMO_FOLDER}", device, name=DEMO_MODEL, demo_only=True)
-    return OpenClipEncoder(absolute_name(model), device)
+    return OpenClipEncoder(_as_openclip(model), device, name=canonical_name(model), demo_only=model == DEMO_MODEL)
 
 
-def absolute_name(model: str) -> str:
+def fingerprint_of(model: str) -> str:
+    """Names the weights of a local model without loading it; empty for published models."""
+    return weights_fingerprint(_as_openclip(model))
+
+
+def canonical_name(model: str) -> str:
     """``local-dir:`` names with an absolute path, so that they hold wherever a command is started."""
     if model.startswith(LOCAL):
         return f"{LOCAL}{Path(model[len(LOCAL) :]).expanduser().resolve()}"
     return model
+
+
+def _as_openclip(model: str) -> str:
+    return f"{LOCAL}{DEMO_FOLDER}" if model == DEMO_MODEL else canonical_name(model)

@@ -16,6 +16,8 @@ from indexer.discover import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     from indexer.build import FileNote, IndexReport
     from indexer.store import VideoRow
@@ -56,12 +58,24 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
 
 
-def short_path(path: Path) -> str:
-    """Relative to the current folder where it lies below it."""
+def short_path(path: Path, folder: Path | None = None) -> str:
+    """Relative to ``folder`` (default: the current one) where it lies below it."""
     try:
-        return printable(path.relative_to(Path.cwd()))
+        return printable(path.relative_to(folder or Path.cwd()))
     except ValueError:
         return printable(path)
+
+
+def common_folder(paths: Iterable[Path]) -> Path:
+    """The deepest folder that all files share: said once, instead of in every row."""
+    return Path(os.path.commonpath([path.parent for path in paths]))
+
+
+def _print_with_folder(table: Table, folder: Path) -> None:
+    out = console()
+    if folder != Path.cwd():
+        out.print(f"in {short_path(folder)}/", markup=False, soft_wrap=True)
+    out.print(table)
 
 
 # ---- moments
@@ -105,12 +119,18 @@ def print_moments(moments: Sequence[Moment]) -> None:
     for name in ("", "start", "end", "length", "score"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("file", overflow="fold")
+    folder = common_folder(m.path for m in moments)
     for rank, m in enumerate(moments, 1):
         seconds = f"{m.end_seconds - m.start_seconds:.0f} s"
         table.add_row(
-            str(rank), timecode(m.start_seconds), timecode(m.end_seconds), seconds, f"{m.score:.3f}", _text(m.path)
+            str(rank),
+            timecode(m.start_seconds),
+            timecode(m.end_seconds),
+            seconds,
+            f"{m.score:.3f}",
+            _text(m.path, folder),
         )
-    console().print(table)
+    _print_with_folder(table, folder)
 
 
 # ---- index runs
@@ -141,10 +161,10 @@ def _print_notes(out: Console, name: str, notes: Iterable[FileNote]) -> None:
         out.print(f"  {name}  {short_path(note.path)}{because}", markup=False)
 
 
-def _text(path: Path) -> Any:
+def _text(path: Path, folder: Path) -> Text:
     from rich.text import Text
 
-    return Text(short_path(path))
+    return Text(short_path(path, folder))
 
 
 # ---- library
@@ -153,12 +173,12 @@ def _text(path: Path) -> Any:
 def print_info(info: LibraryInfo) -> None:
     """One fact a line."""
     behind = "" if info.index_is_current else " (behind the table; the next search brings it up to date)"
+    partial = f", {info.partial} of them partial" if info.partial else ""
     facts = {
         "library": str(info.path),
         "model": f"{info.model}, {info.dimension} dimensions",
         "sampling": f"{info.fps:g} frames a second (one every {1 / info.fps:g} s)",
-        "videos": f"{info.videos}, {length(info.video_seconds)}"
-        + (f", {info.partial} partial" * bool(info.partial)),
+        "videos": f"{info.videos}, {length(info.video_seconds)}{partial}",
         "frames": f"{info.frames} in {info.fragments} table files",
         "index": f"{info.index}, {info.index_rows} rows{behind}",
         "on disk": size(info.bytes_on_disk),
@@ -187,13 +207,14 @@ def print_videos(videos: Sequence[VideoRow]) -> None:
     for name in ("length", "frames", "picture", "indexed"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("file", overflow="fold")
+    folder = common_folder(path for v in videos for path in v.paths)
     for v in videos:
         day = time.strftime("%Y-%m-%d", time.localtime(v.indexed_unix))
         picture = f"{v.width}×{v.height} {v.codec}"
         for place, path in enumerate(v.paths):
             first = (timecode(v.duration_seconds), str(v.frames), picture, day) if place == 0 else ("", "", "", "")
-            table.add_row(*first, _text(path))
-    console().print(table)
+            table.add_row(*first, _text(path, folder))
+    _print_with_folder(table, folder)
 
 
 def print_problems(problems: Sequence[Problem]) -> None:
