@@ -145,7 +145,7 @@ def _resized_size(width: int, height: int, spec: PictureSpec) -> tuple[int, int]
         return _shortest_side_size(width, height, spec.height)
     ratios = (height / spec.height, width / spec.width)
     ratio = max(ratios) if spec.resize_mode == "longest" else min(ratios)
-    return round(width / ratio), round(height / ratio)
+    return max(1, round(width / ratio)), max(1, round(height / ratio))  # OpenCLIP fails on a 1000 × 3 picture
 
 
 def _shortest_side_size(width: int, height: int, side: int) -> tuple[int, int]:
