@@ -168,7 +168,7 @@ def _check_dimensions(features: Features, folder: Path, dataset: Dataset) -> Non
             )
 
 
-def _with_range(curves: Iterable[Curve]) -> tuple[Curve, ...]:
+def with_common_range(curves: Iterable[Curve]) -> tuple[Curve, ...]:
     """The same curves, each knowing the extremes of all of them."""
     found = list(curves)
     low = min((float(c.similarity.min()) for c in found), default=0.0)
@@ -196,7 +196,7 @@ def curves_from_features(features: Features, dataset: Dataset) -> CurveSet:
         places.append(place)
         curves.append(Curve(similarity, following[query.video], features.period_seconds, duration))
     return CurveSet(
-        dataset, np.array(places, dtype=np.intp), _with_range(curves), features.missing, features.source
+        dataset, np.array(places, dtype=np.intp), with_common_range(curves), features.missing, features.source
     )
 
 
@@ -224,7 +224,7 @@ def curves_from_saliency(
         duration = _duration(query, n, CLIP_SECONDS)
         places.append(place)
         curves.append(Curve(similarity, following.get((query.video, n), whole), CLIP_SECONDS, duration))
-    return CurveSet(dataset, np.array(places, dtype=np.intp), _with_range(curves), (), "saliency scores")
+    return CurveSet(dataset, np.array(places, dtype=np.intp), with_common_range(curves), (), "saliency scores")
 
 
 # --- cache ------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def read_curves(path: Path, dataset: Dataset) -> CurveSet:
     return CurveSet(
         dataset=dataset,
         places=arrays["places"],
-        curves=_with_range(curves),
+        curves=with_common_range(curves),
         missing=tuple(str(video) for video in arrays["missing"]),
         source=str(arrays["source"]),
     )

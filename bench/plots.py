@@ -1,0 +1,302 @@
+"""Figures as PNG files fit to print: curves with the ground truth, CFS_c beside SSIM, IoU histograms.
+
+Figure numbers are the thesis's. Colours are the Okabe-Ito set, which colour-blind readers can tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.datasets import Query
+from indexer.errors import InputError
+from searcher.postprocess import postprocess
+from searcher.select import cut_positions, select
+from searcher.settings import SearchSettings
+from searcher.similarity import Curve
+
+if TYPE_CHECKING:
+    import optuna
+
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+TRUTH = "#009E73"
+DPI = 300
+WIDTH_INCHES = 6.6
+STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+}
+
+
+def _figure(rows: int, columns: int, height_inches: float, **options: Any) -> tuple[Any, Any]:
+    """A figure with a grid of axes, (rows, columns), made without pyplot's global state."""
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError("plots need matplotlib", "Install it: pip install 'vclipper[bench]'") from None
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, axes
+
+
+def save(figure: Any, path: Path) -> Path:
+    """Write a figure as PNG at print resolution."""
+    from matplotlib import rc_context
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rc_context(STYLE):
+        figure.savefig(path, dpi=DPI)
+    return path
+
+
+def _shade_truth(axes: Any, query: Query) -> None:
+    for place, (start, end) in enumerate(query.windows):
+        axes.axvspan(start, end, color=TRUTH, alpha=0.16, lw=0, label="ground truth" if place == 0 else None)
+
+
+def _steps(values: NDArray[np.floating], period_seconds: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Times and values of a curve whose points stand at the middle of their frame's interval."""
+    return (np.arange(len(values)) + 0.5) * period_seconds, values
+
+
+def _shortened(text: str, limit: int = 88) -> str:
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def _draw_similarity(axes: Any, query: Query, curve: Curve, settings: SearchSettings) -> None:
+    processed = postprocess(curve, settings)
+    raw_curve = postprocess(curve, SearchSettings(method=settings.method, postprocess="norm"))
+    _shade_truth(axes, query)
+    axes.plot(*_steps(raw_curve.similarity, curve.period_seconds), color=GREY, lw=0.7, label="$S_c$ (norm)")
+    if settings.postprocess != "norm":
+        label = f"$S_c$ ({settings.postprocess})"
+        axes.plot(*_steps(processed.similarity, curve.period_seconds), color=BLUE, label=label)
+    level = settings.effective_threshold
+    axes.axhline(level, color=RED, lw=0.8, ls="--", label=f"λ = {level:.2f}")
+    windows = select(processed, settings)
+    bottom, top = axes.get_ylim()
+    line = bottom - 0.07 * (top - bottom)
+    for place, window in enumerate(windows):
+        axes.plot(
+            [window.start_seconds, window.end_seconds],
+            [line, line],
+            color=ORANGE,
+            lw=3.5,
+            solid_capstyle="butt",
+            label=f"{settings.method.upper()} windows" if place == 0 else None,
+        )
+    axes.set_ylabel("similarity")
+
+
+def _draw_scenes(axes: Any, query: Query, curve: Curve, settings: SearchSettings) -> None:
+    _shade_truth(axes, query)
+    following = curve.next_similarity
+    times = (np.arange(len(following)) + 1.0) * curve.period_seconds
+    axes.plot(times, following, color=BLUE, label="$CFS_c$")
+    axes.axhline(settings.cut_threshold, color=RED, lw=0.8, ls="--", label=f"α = {settings.cut_threshold:.2f}")
+    cuts = cut_positions(following, settings.cut_threshold) * curve.period_seconds
+    for place, cut in enumerate(cuts):
+        axes.axvline(cut, ymax=0.06, color=ORANGE, lw=1.2, label="cuts" if place == 0 else None)
+    axes.set_ylabel("next frame")
+
+
+def plot_queries(queries: Sequence[Query], curves: Sequence[Curve], settings: SearchSettings) -> Any:
+    """S_c and CFS_c of some queries above each other, with ground truth and windows (figures 13, 15, 16).
+
+    Returns:
+        A matplotlib figure; pass it to :func:`save`.
+    """
+    if not queries:
+        raise InputError("no query to plot")
+    figure, axes = _figure(2 * len(queries), 1, 2.45 * len(queries) + 0.35)
+    for place, (query, curve) in enumerate(zip(queries, curves, strict=True)):
+        upper, lower = axes[2 * place, 0], axes[2 * place + 1, 0]
+        _draw_similarity(upper, query, curve, settings)
+        _draw_scenes(lower, query, curve, settings)
+        letter = f"{chr(ord('A') + place)}  " if len(queries) > 1 else ""
+        upper.set_title(f"{letter}“{_shortened(query.text)}”", loc="left", fontweight="bold")
+        upper.tick_params(labelbottom=False)
+        for panel in (upper, lower):
+            panel.set_xlim(0, curve.duration_seconds)
+            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.6)
+    axes[-1, 0].set_xlabel("time (s)")
+    figure.align_ylabels()
+    return figure
+
+
+@dataclass(frozen=True)
+class SceneCurves:
+    """Two ways to see that a video changes, one value between each two sampled frames.
+
+    Attributes:
+        name: of the video.
+        next_similarity: CFS_c, (n-1,).
+        ssim: structural similarity of the grey pictures (Wang et al. 2004), (n-1,).
+        period_seconds: the sampling period.
+        truth: moments to shade, (start, end) seconds.
+    """
+
+    name: str
+    next_similarity: NDArray[np.floating]
+    ssim: NDArray[np.floating]
+    period_seconds: float
+    truth: Sequence[tuple[float, float]] = ()
+
+
+def plot_scenes(videos: Sequence[SceneCurves], cut_threshold: float) -> Any:
+    """CFS_c beside frame-to-frame SSIM (figure 14), one panel a video."""
+    if not videos:
+        raise InputError("no video to plot")
+    figure, axes = _figure(len(videos), 1, 1.55 * len(videos) + 0.35)
+    for place, (panel, video) in enumerate(zip(axes[:, 0], videos, strict=True)):
+        times = (np.arange(len(video.ssim)) + 1.0) * video.period_seconds
+        for part, (start, end) in enumerate(video.truth):
+            panel.axvspan(start, end, color=TRUTH, alpha=0.16, lw=0, label="moment" if part == 0 else None)
+        panel.plot(times, video.next_similarity, color=BLUE, marker=".", ms=3, label="$CFS_c$")
+        panel.plot(times, video.ssim, color=ORANGE, marker=".", ms=3, label="SSIM")
+        panel.axhline(cut_threshold, color=RED, lw=0.8, ls="--", label=f"α = {cut_threshold:.2f}")
+        letter = f"{chr(ord('A') + place)}  " if len(videos) > 1 else ""
+        panel.set_title(f"{letter}{video.name}", loc="left", fontweight="bold")
+        panel.set_xlim(0, (len(video.ssim) + 1) * video.period_seconds)
+        low = min(0.0, float(np.min(video.ssim)), float(np.min(video.next_similarity)))
+        panel.set_ylim(low - 0.02, 1.03)
+        panel.set_ylabel("similarity")
+        panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.6)
+    axes[-1, 0].set_xlabel("time (s)")
+    figure.align_ylabels()
+    return figure
+
+
+def plot_iou_histograms(groups: Mapping[str, NDArray[np.floating]]) -> Any:
+    """Distribution of queries by frame IoU (figure 19): one panel a group, on one scale."""
+    if not groups:
+        raise InputError("no IoU to plot")
+    figure, axes = _figure(1, len(groups), 2.3, sharey=True)
+    edges = np.linspace(0.0, 1.0, 21)
+    for place, (panel, (name, values)) in enumerate(zip(axes[0], groups.items(), strict=True)):
+        shares = 100 * np.histogram(values, bins=edges)[0] / max(len(values), 1)
+        colours = [BLUE if left >= 0.5 - 1e-9 else GREY for left in edges[:-1]]
+        panel.bar(edges[:-1], shares, width=0.05, align="edge", color=colours, edgecolor="white", lw=0.4)
+        panel.axvline(float(np.mean(values)), color=RED, lw=0.9, ls="--")
+        panel.annotate(
+            f"mean {np.mean(values):.3f}\nabove 0.5: {np.mean(values > 0.5):.1%}",
+            (0.97, 0.96),
+            xycoords="axes fraction",
+            ha="right",
+            va="top",
+            fontsize=7.5,
+        )
+        panel.set_title(f"{chr(ord('A') + place)}  {name}", loc="left", fontweight="bold")
+        panel.set_xlabel("frame IoU")
+        panel.set_xlim(0, 1)
+    axes[0, 0].set_ylabel("queries (%)")
+    return figure
+
+
+def plot_models(scores: Mapping[str, Mapping[float, float]]) -> Any:
+    """Average frame IoU of VC1 + norm for each model and λ (figure 17): grouped bars, best model first.
+
+    Args:
+        scores: model → λ → average IoU.
+    """
+    if not scores:
+        raise InputError("no model to plot")
+    ranked = sorted(scores.items(), key=lambda item: -np.mean(list(item[1].values())))
+    levels = sorted(ranked[0][1])
+    figure, axes = _figure(1, 1, max(1.6, 0.42 * len(ranked) * 1.6 + 0.8))
+    panel = axes[0, 0]
+    thickness = 0.8 / len(levels)
+    shades = np.linspace(0.35, 1.0, len(levels))
+    for place, level in enumerate(levels):
+        at = np.arange(len(ranked)) - 0.4 + (place + 0.5) * thickness
+        widths = [values[level] for _, values in ranked]
+        panel.barh(
+            at, widths, height=thickness * 0.92, color=BLUE, alpha=float(shades[place]), label=f"{level:.2f}"
+        )
+    for row, (_, values) in enumerate(ranked):
+        mean = float(np.mean(list(values.values())))
+        panel.plot([mean, mean], [row - 0.42, row + 0.42], color=RED, lw=1.0)
+        panel.annotate(f"{mean:.3f}", (max(values.values()), row), (4, 0), textcoords="offset points", va="center")
+    panel.set_yticks(range(len(ranked)), [name for name, _ in ranked])
+    panel.invert_yaxis()
+    panel.set_xlabel("average frame IoU (red: mean over λ)")
+    panel.margins(x=0.1)
+    panel.legend(title="λ", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+# --- tuning -----------------------------------------------------------------------------------------
+
+SYMBOLS = {
+    "threshold": "λ",
+    "min_confidence": "β",
+    "cut_threshold": "α",
+    "top_share": "p",
+    "smooth_window": "M",
+}
+
+
+def plot_study(study: optuna.Study, title: str, target: str) -> Any:
+    """A study's course, its best value so far, and every knob against the target.
+
+    The first panel is Optuna's optimisation history, the others its slice plots, in print style.
+    """
+    trials = [t for t in study.get_trials(deepcopy=False) if t.value is not None]
+    if not trials:
+        raise InputError(f"the study {title!r} has no finished trial")
+    values = 100 * np.array([t.value for t in trials], dtype=np.float64)
+    names = [name for name in SYMBOLS if any(name in t.params for t in trials)]
+    figure, axes = _figure(1, 1 + len(names), 2.1, sharey=True)
+    history = axes[0, 0]
+    order = np.arange(1, len(values) + 1)
+    history.plot(order, values, ".", ms=3, color=GREY, label="trial")
+    history.plot(order, np.maximum.accumulate(values), color=BLUE, label="best so far")
+    history.set_xlabel("trial")
+    history.set_ylabel(f"{target} (%)")
+    history.legend(loc="lower right", handlelength=1.2)
+    best = int(values.argmax())
+    for panel, name in zip(axes[0, 1:], names, strict=True):
+        at = [t.params.get(name, np.nan) for t in trials]
+        panel.scatter(at, values, s=5, c=order, cmap="viridis", lw=0)
+        panel.plot(at[best], values[best], "o", ms=5, mfc="none", mec=RED, mew=1.0)
+        panel.set_xlabel(f"{SYMBOLS[name]}  ({name})")
+    figure.suptitle(title, fontsize=8.5, fontweight="bold", x=0.01, ha="left")
+    return figure
+
+
+def plot_importances(importances: Mapping[str, Mapping[str, float]], target: str) -> Any:
+    """How much each knob matters to the target, for each study (Optuna's parameter importances)."""
+    if not importances:
+        raise InputError("no importances to plot")
+    names = [name for name in SYMBOLS if any(name in found for found in importances.values())]
+    figure, axes = _figure(1, 1, 0.3 * len(importances) + 0.9)
+    panel = axes[0, 0]
+    left = np.zeros(len(importances))
+    for name, colour in zip(names, (BLUE, ORANGE, GREEN, RED, GREY), strict=False):
+        shares = np.array([found.get(name, 0.0) for found in importances.values()])
+        panel.barh(range(len(importances)), shares, left=left, color=colour, label=SYMBOLS[name], height=0.7)
+        left += shares
+    panel.set_yticks(range(len(importances)), list(importances))
+    panel.invert_yaxis()
+    panel.set_xlim(0, 1)
+    panel.set_xlabel(f"share of the importance for {target}")
+    panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
