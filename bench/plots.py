@@ -5,10 +5,11 @@ Figure numbers are the thesis's. Colours are the Okabe-Ito set, which colour-bli
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
 TRUTH = "#009E73"
+Arguments = ParamSpec("Arguments")
+Drawn = TypeVar("Drawn")
 DPI = 300
 WIDTH_INCHES = 6.6
 STYLE = {
@@ -40,30 +43,39 @@ STYLE = {
     "ytick.major.width": 0.6,
     "legend.fontsize": 7.5,
     "legend.frameon": False,
+    "legend.handlelength": 1.6,
     "lines.linewidth": 1.2,
 }
 
 
+def _styled(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
+    """Run ``draw`` with the print style in force."""
+
+    @functools.wraps(draw)
+    def with_style(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Drawn:
+        try:
+            from matplotlib import rc_context
+        except ImportError:
+            raise InputError("plots need matplotlib", "Install it: pip install 'vclipper[bench]'") from None
+        with rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return with_style
+
+
 def _figure(rows: int, columns: int, height_inches: float, **options: Any) -> tuple[Any, Any]:
     """A figure with a grid of axes, (rows, columns), made without pyplot's global state."""
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("plots need matplotlib", "Install it: pip install 'vclipper[bench]'") from None
-    with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, **options)
-    return figure, axes
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+@_styled
 def save(figure: Any, path: Path) -> Path:
     """Write a figure as PNG at print resolution."""
-    from matplotlib import rc_context
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    with rc_context(STYLE):
-        figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI)
     return path
 
 
@@ -77,7 +89,7 @@ def _steps(values: NDArray[np.floating], period_seconds: float) -> tuple[NDArray
     return (np.arange(len(values)) + 0.5) * period_seconds, values
 
 
-def _shortened(text: str, limit: int = 88) -> str:
+def _shortened(text: str, limit: int = 76) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
@@ -118,6 +130,7 @@ def _draw_scenes(axes: Any, query: Query, curve: Curve, settings: SearchSettings
     axes.set_ylabel("next frame")
 
 
+@_styled
 def plot_queries(queries: Sequence[Query], curves: Sequence[Curve], settings: SearchSettings) -> Any:
     """S_c and CFS_c of some queries above each other, with ground truth and windows (figures 13, 15, 16).
 
@@ -136,7 +149,7 @@ def plot_queries(queries: Sequence[Query], curves: Sequence[Curve], settings: Se
         upper.tick_params(labelbottom=False)
         for panel in (upper, lower):
             panel.set_xlim(0, curve.duration_seconds)
-            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.6)
+            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes[-1, 0].set_xlabel("time (s)")
     figure.align_ylabels()
     return figure
@@ -161,6 +174,7 @@ class SceneCurves:
     truth: Sequence[tuple[float, float]] = ()
 
 
+@_styled
 def plot_scenes(videos: Sequence[SceneCurves], cut_threshold: float) -> Any:
     """CFS_c beside frame-to-frame SSIM (figure 14), one panel a video."""
     if not videos:
@@ -179,12 +193,13 @@ def plot_scenes(videos: Sequence[SceneCurves], cut_threshold: float) -> Any:
         low = min(0.0, float(np.min(video.ssim)), float(np.min(video.next_similarity)))
         panel.set_ylim(low - 0.02, 1.03)
         panel.set_ylabel("similarity")
-        panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.6)
+        panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes[-1, 0].set_xlabel("time (s)")
     figure.align_ylabels()
     return figure
 
 
+@_styled
 def plot_iou_histograms(groups: Mapping[str, NDArray[np.floating]]) -> Any:
     """Distribution of queries by frame IoU (figure 19): one panel a group, on one scale."""
     if not groups:
@@ -203,6 +218,7 @@ def plot_iou_histograms(groups: Mapping[str, NDArray[np.floating]]) -> Any:
             ha="right",
             va="top",
             fontsize=7.5,
+            bbox={"color": "white", "alpha": 0.85, "pad": 1.5},
         )
         panel.set_title(f"{chr(ord('A') + place)}  {name}", loc="left", fontweight="bold")
         panel.set_xlabel("frame IoU")
@@ -211,6 +227,7 @@ def plot_iou_histograms(groups: Mapping[str, NDArray[np.floating]]) -> Any:
     return figure
 
 
+@_styled
 def plot_models(scores: Mapping[str, Mapping[float, float]]) -> Any:
     """Average frame IoU of VC1 + norm for each model and λ (figure 17): grouped bars, best model first.
 
@@ -254,6 +271,7 @@ SYMBOLS = {
 }
 
 
+@_styled
 def plot_study(study: optuna.Study, title: str, target: str) -> Any:
     """A study's course, its best value so far, and every knob against the target.
 
@@ -271,7 +289,7 @@ def plot_study(study: optuna.Study, title: str, target: str) -> Any:
     history.plot(order, np.maximum.accumulate(values), color=BLUE, label="best so far")
     history.set_xlabel("trial")
     history.set_ylabel(f"{target} (%)")
-    history.legend(loc="lower right", handlelength=1.2)
+    history.legend(loc="lower right")
     best = int(values.argmax())
     for panel, name in zip(axes[0, 1:], names, strict=True):
         at = [t.params.get(name, np.nan) for t in trials]
@@ -282,6 +300,7 @@ def plot_study(study: optuna.Study, title: str, target: str) -> Any:
     return figure
 
 
+@_styled
 def plot_importances(importances: Mapping[str, Mapping[str, float]], target: str) -> Any:
     """How much each knob matters to the target, for each study (Optuna's parameter importances)."""
     if not importances:
