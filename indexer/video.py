@@ -55,6 +55,8 @@ _CLEAN_START_UNITS = {"h264": frozenset({5}), "hevc": frozenset({20})}
 
 _CLOCK_JUMP_SECONDS = 10.0
 _BROADCAST_CLOCK_BACK_SECONDS = 1.0
+_SLOWEST_BYTES_PER_MICROSECOND = 100e-6
+"""Less than 100 bytes per second is no video but a broken guess from clocks that jumped."""
 _KEYFRAMES_LOOKED_AT = 8
 _REORDER_PACKETS = 32
 """No codec stores a frame more than 16 frames away from its place in time."""
@@ -168,7 +170,7 @@ def _demand_regular_file(path: Path) -> None:
         raise VideoError(f"{_shown(path)} is {_file_kind(status.st_mode)}, not a file", "Give a video file")
     if status.st_size == 0:
         raise VideoError(f"{_shown(path)} is empty (0 bytes)", "Copy or download it again")
-    if not os.access(path, os.R_OK):
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         raise VideoError(f"{_shown(path)} may not be read by you", "Change its permissions")
 
 
@@ -272,7 +274,7 @@ def _header_duration(container: Any, stream: Any, container_name: str) -> tuple[
         return max(0.0, tagged - start), "picture"
     if stream.duration and container_name not in {"matroska", *_DISCONTINUOUS_CONTAINERS}:
         return float(stream.duration * stream.time_base), "picture"
-    if container.duration and container.duration > 0:
+    if container.duration and container.size / container.duration > _SLOWEST_BYTES_PER_MICROSECOND:
         from_zero = start if container_name in {"matroska", "flv"} else 0.0
         is_alone = container_name in _INDEXED_CONTAINERS and len(container.streams) == 1
         return max(0.0, container.duration / 1_000_000 - from_zero), "picture" if is_alone else "file"
@@ -655,7 +657,7 @@ def _in_order(
 ) -> Iterator[_TimedFrame]:
     """Every frame, decoded from the start, with its time. Damage is noted and passed over."""
     clock = _Clock(info, stream.time_base)
-    for packet in _packets(container, stream, progress):
+    for packet in _packets(container, stream, info, progress):
         for frame in _decoded(packet, stream, info, clock, progress):
             timed = clock.timed(frame)
             if timed is not None:
@@ -676,7 +678,7 @@ def _wanted_only(
     """
     import av
 
-    clock = _Clock(info, stream.time_base)
+    clock = _Clock(info, stream.time_base, info.first_stamp_seconds)
     selection = _Selection(info, period_seconds, progress.next_index)
     try:
         for packet in _wanted_packets(container, stream, info, selection):
@@ -791,14 +793,15 @@ class _Selection:
             yield packet
 
 
-def _packets(container: Any, stream: Any, progress: _Progress) -> Iterator[Any]:
+def _packets(container: Any, stream: Any, info: VideoInfo, progress: _Progress) -> Iterator[Any]:
     """Packets to the end of the file, the last one empty (it drains the decoder)."""
     import av
 
     for _ in range(_DEMUX_RETRIES):
         try:
             for packet in container.demux(stream):
-                if packet.is_corrupt:
+                # Where two recordings were joined, MPEG-TS counts as corrupt what is not.
+                if packet.is_corrupt and info.container not in _DISCONTINUOUS_CONTAINERS:
                     progress.note("a corrupt packet")
                 yield packet
         except (av.FFmpegError, OSError) as error:  # noqa: PERF203
@@ -824,15 +827,18 @@ def _decoded(packet: Any, stream: Any, info: VideoInfo, clock: _Clock, progress:
 
 
 class _Clock:
-    """Turns frames' own times into seconds since the first frame shown."""
+    """Turns frames' own times into seconds since the first frame shown.
 
-    def __init__(self, info: VideoInfo, time_base: Fraction) -> None:
+    That is the first frame it sees, unless it is told what the file's own clock said then.
+    """
+
+    def __init__(self, info: VideoInfo, time_base: Fraction, zero_seconds: float | None = None) -> None:
         self._info = info
         self._time_base = time_base  # the stream's: frames drained from a decoder carry none
         self._step_seconds = _step_seconds(info)
-        self._offset_seconds = 0.0
+        self._offset_seconds = zero_seconds or 0.0
         self._last_seconds = 0.0
-        self.has_started = False
+        self.has_started = zero_seconds is not None
 
     def timed(self, frame: Any) -> _TimedFrame | None:
         """The frame with its start and end in seconds; frames come in display order.

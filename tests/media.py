@@ -17,6 +17,7 @@ from typing import Any
 
 import av
 import numpy as np
+from PIL import Image
 
 GRID_ROWS, GRID_COLUMNS = 4, 5
 DARK, LIGHT = 40, 215
@@ -39,6 +40,22 @@ def numbered_picture(number: int, width: int, height: int) -> np.ndarray:
     columns = np.arange(width) * GRID_COLUMNS // width
     grey = np.where(number_cells(number), LIGHT, DARK).astype(np.uint8)[rows][:, columns]
     return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, axis=2))
+
+
+_TEXTURE = np.random.default_rng(1).integers(-30, 31, (1024, 1024), dtype=np.int16)
+
+
+def moving_picture(number: int, width: int, height: int) -> np.ndarray:
+    """As :func:`numbered_picture` under a texture that moves: encoders use all they have."""
+    down, right = number % 512, number * 2 % 512
+    texture = np.tile(_TEXTURE, (1 + (down + height) // 1024, 1 + (right + width) // 1024))
+    moved = texture[down : down + height, right : right + width, None]
+    return np.clip(numbered_picture(number, width, height) + moved, 0, 255).astype(np.uint8)
+
+
+def flat_picture(level: int) -> Callable[[int, int, int], np.ndarray]:
+    """A painter of one grey level."""
+    return lambda number, width, height: np.full((height, width, 3), level, np.uint8)
 
 
 def read_number(image: Any) -> int:
@@ -79,13 +96,13 @@ class MadeVideo:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make one video: 12 s of 160 × 128 at 25 fps in H.264 MP4 unless told otherwise."""
+    """How to make one video: 8 s of 160 × 128 at 25 fps in H.264 MP4 unless told otherwise."""
 
     suffix: str = ".mp4"
     codec: str = "libx264"
     pixel_format: str = "yuv420p"
     frames_per_second: Fraction = Fraction(25)
-    frame_count: int = 300
+    frame_count: int = 200
     width: int = 160
     height: int = 128
     codec_options: dict[str, str] = field(default_factory=dict)
@@ -96,10 +113,9 @@ class Recipe:
     start_ticks: int = 0
     sample_aspect_ratio: Fraction | None = None
     audio_seconds: float = 0.0
-    audio_codec: str = "aac"
-    interlaced: bool = False
+    audio_rate: int = 48000
     color_transfer: int | None = None
-    paint: Callable[[int, int, int], np.ndarray] = numbered_picture
+    paint: Callable[[int, int, int], np.ndarray] = moving_picture
 
 
 X264_FAST = {"preset": "ultrafast", "crf": "20", "g": "50"}
@@ -147,9 +163,10 @@ def _write(target: Any, recipe: Recipe) -> None:
     container_format = recipe.container_format or _FORMATS[recipe.suffix]
     with av.open(target, "w", format=container_format, options=dict(recipe.container_options)) as output:
         video = _add_video_stream(output, recipe)
-        audio = output.add_stream(recipe.audio_codec, rate=48000) if recipe.audio_seconds else None
+        audio = output.add_stream("aac", rate=recipe.audio_rate) if recipe.audio_seconds else None
+        video.codec_context.open()  # some headers hold what only an open encoder knows
         if audio is not None:
-            _write_audio(output, audio, recipe.audio_seconds)
+            _write_audio(output, audio, recipe.audio_seconds, recipe.audio_rate)
         for frame in _frames(recipe):
             output.mux(video.encode(frame))
         output.mux(video.encode(None))
@@ -195,19 +212,21 @@ def _frames(recipe: Recipe) -> Iterable[Any]:
         yield frame
 
 
-def _write_audio(output: Any, audio: Any, seconds: float) -> None:
-    for position in range(0, int(seconds * 48000), 1024):
-        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp", layout="stereo")
-        frame.sample_rate, frame.pts, frame.time_base = 48000, position, Fraction(1, 48000)
+def _write_audio(output: Any, audio: Any, seconds: float, rate: int = 48000) -> None:
+    for position in range(0, int(seconds * rate), 1024):
+        silence = np.zeros((2, 1024), np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = rate, position + 2048, Fraction(1, rate)
         output.mux(audio.encode(frame))
     output.mux(audio.encode(None))
 
 
-def patch_display_matrix(path: Path, degrees_clockwise: int) -> None:
-    """Make an MP4's first track say that players turn its picture clockwise by ``degrees_clockwise``."""
+def patch_display_matrix(path: Path, degrees_clockwise: int, *, mirrored: bool = False) -> None:
+    """Make an MP4's first track say how players turn its picture (mirrored first, then clockwise)."""
     one = 0x10000
     a, b = {0: (one, 0), 90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees_clockwise % 360]
-    matrix = struct.pack(">9i", a, b, 0, -b, a, 0, 0, 0, 0x40000000)
+    side = -1 if mirrored else 1
+    matrix = struct.pack(">9i", side * a, side * b, 0, -b, a, 0, 0, 0, 0x40000000)
     data = bytearray(path.read_bytes())
     header = data.index(b"tkhd") + 4
     start = header + (52 if data[header] == 1 else 40)
@@ -257,102 +276,97 @@ def can_encode(codec: str) -> bool:
     return True
 
 
-_B_FRAMES = {"preset": "veryfast", "bf": "3", "g": "50", "crf": "20"}
-_X265 = {"preset": "ultrafast", "crf": "20", "x265-params": "log-level=none:keyint=50:bframes=3:pools=1"}
-_H264 = Recipe()
-_H264_B = Recipe(codec_options=_B_FRAMES)
+_B_FRAMES = {"preset": "veryfast", "bf": "3", "g": "50", "crf": "24"}
+_OPEN_GROUPS = {
+    "preset": "veryfast",
+    "crf": "24",
+    "x264-params": "open-gop=1:keyint=50:min-keyint=50:bframes=5:b-pyramid=normal:scenecut=0",
+}
+
+
+def _x265(open_groups: bool) -> dict[str, str]:
+    options = f"log-level=none:keyint=50:bframes=3:pools=1:open-gop={int(open_groups)}"
+    return {"preset": "ultrafast", "crf": "24", "x265-params": options}
+
+
+_VP9_FAST = {"deadline": "realtime", "cpu-used": "8", "g": "50", "crf": "30", "b": "0"}
+_ALT_REF = {
+    "deadline": "good",
+    "cpu-used": "5",
+    "g": "50",
+    "b": "400k",
+    "auto-alt-ref": "1",
+    "lag-in-frames": "16",
+}
+_AV1 = {"preset": "8", "crf": "18", "g": "50", "svtav1-params": "lp=1"}
+_INTERLACED = "+ildct+ilme"
+_VARIABLE_RATE = tuple(number + 40 * (number // 20) for number in range(160))
+
+_H264 = Recipe(codec_options=_B_FRAMES)
+_MJPEG = Recipe(codec="mjpeg", pixel_format="yuvj420p")
+_MPEG2 = {"bf": "2", "g": "12", "b": "3M"}
+_MPEG4 = {"bf": "2", "g": "50", "b": "1M"}
 
 RECIPES: dict[str, Recipe] = {
+    "mp4-h264-no-b-frames": Recipe(),
     "mp4-h264": _H264,
-    "mp4-h264-b-frames": _H264_B,
-    "mp4-h264-faststart": replace(_H264_B, container_options={"movflags": "+faststart"}),
-    "mp4-h264-open-gop": replace(
-        _H264_B, codec_options={**_B_FRAMES, "x264-params": "open-gop=1:keyint=50:min-keyint=50"}
+    "mp4-h264-faststart": replace(_H264, container_options={"movflags": "+faststart"}),
+    "mp4-h264-open-groups": replace(_H264, codec_options=_OPEN_GROUPS),
+    "mkv-h264-open-groups": replace(_H264, suffix=".mkv", codec_options=_OPEN_GROUPS),
+    "mp4-h264-intra-refresh": replace(
+        _H264, codec_options={**_B_FRAMES, "x264-params": "intra-refresh=1:keyint=50"}
     ),
-    "mp4-h264-one-gop": replace(_H264_B, codec_options={**_B_FRAMES, "g": "1000"}),
-    "mp4-h264-10-bit": replace(_H264_B, pixel_format="yuv420p10le"),
-    "mp4-h264-422": replace(_H264_B, pixel_format="yuv422p"),
-    "mp4-h264-444": replace(_H264_B, pixel_format="yuv444p"),
-    "mp4-h264-full-range": replace(_H264_B, pixel_format="yuvj420p"),
+    "mp4-h264-one-group": replace(_H264, codec_options={**_B_FRAMES, "g": "1000"}),
+    "mp4-h264-10-bit": replace(_H264, pixel_format="yuv420p10le"),
+    "mp4-h264-422": replace(_H264, pixel_format="yuv422p"),
+    "mp4-h264-444": replace(_H264, pixel_format="yuv444p"),
+    "mp4-h264-full-range": replace(_H264, pixel_format="yuvj420p"),
     "mp4-h264-fragmented": replace(
-        _H264_B, container_options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+        _H264, container_options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     ),
-    "mp4-h264-ntsc": replace(_H264_B, frames_per_second=Fraction(30000, 1001)),
-    "mov-h264": replace(_H264_B, suffix=".mov"),
-    "mkv-h264": replace(_H264_B, suffix=".mkv"),
-    "flv-h264": replace(_H264_B, suffix=".flv"),
-    "mp4-hevc": Recipe(codec="libx265", codec_options=_X265),
+    "mp4-h264-ntsc": replace(_H264, frames_per_second=Fraction(30000, 1001)),
+    "mov-h264": replace(_H264, suffix=".mov"),
+    "mkv-h264": replace(_H264, suffix=".mkv"),
+    "flv-h264": replace(_H264, suffix=".flv"),
+    "mp4-hevc-closed-groups": Recipe(codec="libx265", codec_options=_x265(open_groups=False)),
+    "mp4-hevc-open-groups": Recipe(codec="libx265", codec_options=_x265(open_groups=True)),
+    "mkv-hevc-open-groups": Recipe(suffix=".mkv", codec="libx265", codec_options=_x265(open_groups=True)),
     "mkv-hevc-10-bit": Recipe(
-        suffix=".mkv", codec="libx265", codec_options=_X265, pixel_format="yuv420p10le"
+        suffix=".mkv", codec="libx265", codec_options=_x265(open_groups=False), pixel_format="yuv420p10le"
     ),
-    "webm-vp9": Recipe(
-        suffix=".webm",
-        codec="libvpx-vp9",
-        codec_options={"deadline": "realtime", "cpu-used": "8", "g": "50", "crf": "30", "b": "0"},
-    ),
-    "webm-vp9-alt-ref": Recipe(
-        suffix=".webm",
-        codec="libvpx-vp9",
-        codec_options={
-            "deadline": "good",
-            "cpu-used": "5",
-            "g": "50",
-            "b": "300k",
-            "auto-alt-ref": "1",
-            "lag-in-frames": "16",
-        },
-    ),
-    "webm-vp8": Recipe(
-        suffix=".webm",
-        codec="libvpx",
-        codec_options={
-            "deadline": "good",
-            "cpu-used": "5",
-            "g": "50",
-            "b": "300k",
-            "auto-alt-ref": "1",
-            "lag-in-frames": "16",
-        },
-    ),
-    "mov-mjpeg": Recipe(suffix=".mov", codec="mjpeg", pixel_format="yuvj420p", codec_options={"q:v": "4"}),
+    "webm-vp9": Recipe(suffix=".webm", codec="libvpx-vp9", codec_options=_VP9_FAST),
+    "webm-vp9-alt-ref": Recipe(suffix=".webm", codec="libvpx-vp9", codec_options=_ALT_REF),
+    "mp4-vp9": Recipe(codec="libvpx-vp9", codec_options=_ALT_REF),
+    "webm-vp8": Recipe(suffix=".webm", codec="libvpx", codec_options=_ALT_REF),
+    "mov-mjpeg": replace(_MJPEG, suffix=".mov"),
     "mov-prores": Recipe(suffix=".mov", codec="prores", pixel_format="yuv422p10le"),
-    "mp4-mpeg4": Recipe(codec="mpeg4", codec_options={"bf": "2", "g": "50", "b": "800k"}),
-    "mp4-av1": Recipe(codec="libsvtav1", codec_options={"preset": "8", "crf": "20", "g": "50"}),
-    "webm-av1": Recipe(
-        suffix=".webm", codec="libsvtav1", codec_options={"preset": "8", "crf": "20", "g": "50"}
-    ),
-    "ts-h264": replace(_H264_B, suffix=".ts"),
-    "ts-h264-start-1000": replace(_H264_B, suffix=".ts", start_ticks=25000),
+    "mp4-mpeg4": Recipe(codec="mpeg4", codec_options=_MPEG4),
+    "mp4-av1": Recipe(codec="libsvtav1", codec_options=_AV1),
+    "webm-av1": Recipe(suffix=".webm", codec="libsvtav1", codec_options=_AV1),
+    "ts-h264": replace(_H264, suffix=".ts"),
+    "ts-h264-start-1000": replace(_H264, suffix=".ts", start_ticks=25000),
     "ts-h264-interlaced": replace(
-        _H264_B, suffix=".ts", codec_options={**_B_FRAMES, "flags": "+ildct+ilme"}, interlaced=True
+        _H264, suffix=".ts", codec_options={**_B_FRAMES, "flags": _INTERLACED, "x264-params": "tff=1"}
     ),
-    "ts-mpeg2": Recipe(suffix=".ts", codec="mpeg2video", codec_options={"bf": "2", "g": "12", "b": "3M"}),
+    "ts-mpeg2": Recipe(suffix=".ts", codec="mpeg2video", codec_options=_MPEG2),
     "ts-mpeg2-interlaced": Recipe(
-        suffix=".ts",
-        codec="mpeg2video",
-        codec_options={"bf": "2", "g": "12", "b": "3M", "flags": "+ildct+ilme"},
+        suffix=".ts", codec="mpeg2video", codec_options={**_MPEG2, "flags": _INTERLACED}
     ),
-    "avi-mpeg4-b-frames": Recipe(
-        suffix=".avi", codec="mpeg4", codec_options={"bf": "2", "g": "50", "b": "800k"}
-    ),
-    "avi-h264-b-frames": replace(_H264_B, suffix=".avi"),
-    "avi-mjpeg": Recipe(suffix=".avi", codec="mjpeg", pixel_format="yuvj420p"),
-    "gif": Recipe(suffix=".gif", codec="gif", pixel_format="rgb8", frame_count=120),
-    "raw-h264": Recipe(suffix=".h264", codec_options=_B_FRAMES),
-    "mp4-odd-size": replace(_H264_B, width=163, height=131, pixel_format="yuv444p"),
+    "mpg-mpeg2": Recipe(suffix=".mpg", codec="mpeg2video", codec_options=_MPEG2),
+    "avi-mpeg4": Recipe(suffix=".avi", codec="mpeg4", codec_options=_MPEG4),
+    "avi-h264": replace(_H264, suffix=".avi"),
+    "avi-mjpeg": replace(_MJPEG, suffix=".avi"),
+    "gif": Recipe(suffix=".gif", codec="gif", pixel_format="rgb8", frame_count=100, paint=numbered_picture),
+    "raw-h264": replace(_H264, suffix=".h264"),
+    "mp4-odd-size": replace(_H264, width=163, height=131, pixel_format="yuv444p"),
     "mp4-one-frame": replace(_H264, frame_count=1),
-    "mp4-short": replace(_H264_B, frame_count=20),
-    "mp4-vfr": replace(
-        _H264_B, frame_ticks=tuple(int(i + 40 * (i // 20)) for i in range(160)), frame_count=160
-    ),
-    "mkv-vfr": replace(
-        _H264_B,
-        suffix=".mkv",
-        frame_ticks=tuple(int(i + 40 * (i // 20)) for i in range(160)),
-        frame_count=160,
-    ),
-    "mp4-long-audio": replace(_H264_B, audio_seconds=20.0),
-    "mkv-long-audio": replace(_H264_B, suffix=".mkv", audio_seconds=20.0),
+    "mp4-short": replace(_H264, frame_count=20),
+    "mp4-variable-rate": replace(_H264, frame_ticks=_VARIABLE_RATE),
+    "mkv-variable-rate": replace(_H264, suffix=".mkv", frame_ticks=_VARIABLE_RATE),
+    "mp4-long-audio": replace(_H264, audio_seconds=20.0),
+    "mkv-long-audio": replace(_H264, suffix=".mkv", audio_seconds=20.0),
+    "flv-long-audio": replace(_H264, suffix=".flv", audio_seconds=20.0, audio_rate=44100),
+    "ts-long-audio": replace(_H264, suffix=".ts", audio_seconds=20.0),
 }
 
 # Made by a function of their own: what PyAV's muxers do not write by themselves.
@@ -360,7 +374,7 @@ RECIPES: dict[str, Recipe] = {
 
 def make_edit_list(path: Path) -> MadeVideo:
     """A cut at frame 60, in the middle of a group of pictures."""
-    whole = make(path, _H264_B)
+    whole = make(path, _H264)
     patch_edit_list(path, 60)
     times = tuple(seconds - 2.4 for seconds in whole.times_seconds[60:])
     return MadeVideo(path, times, whole.numbers[60:], whole.end_seconds - 2.4)
@@ -371,9 +385,20 @@ def make_webm_without_duration(path: Path) -> MadeVideo:
     return make_unseekable(path, RECIPES["webm-vp9"])
 
 
+def make_joined_ts(path: Path) -> MadeVideo:
+    """Two recordings, one after the other: the clock starts anew in the middle."""
+    first = make(path, replace(_H264, suffix=".ts", frame_count=100, start_ticks=25000))
+    head = path.read_bytes()
+    second = make(path, replace(_H264, suffix=".ts", frame_count=100))
+    path.write_bytes(head + path.read_bytes())
+    times = first.times_seconds + tuple(4.0 + seconds for seconds in second.times_seconds)
+    return MadeVideo(path, times, first.numbers + second.numbers, 8.0)
+
+
 SPECIAL: dict[str, tuple[str, Callable[[Path], MadeVideo]]] = {
     "mp4-edit-list": (".mp4", make_edit_list),
     "webm-no-duration": (".webm", make_webm_without_duration),
+    "ts-joined": (".ts", make_joined_ts),
 }
 
 
@@ -386,9 +411,26 @@ def make_named(name: str, folder: Path) -> MadeVideo:
     return make(folder / f"{name}{recipe.suffix}", recipe)
 
 
+def encoder_of(name: str) -> str:
+    """The encoder that :func:`make_named` needs."""
+    if name in SPECIAL:
+        return "libvpx-vp9" if "webm" in name else "libx264"
+    return RECIPES[name].codec
+
+
 def sound_only(path: Path) -> None:
     """An M4A file: sound, no picture."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as output:
+    with av.open(path, "w", format="mp4") as output:
         _write_audio(output, output.add_stream("aac", rate=48000), 2.0)
-    path.write_bytes(buffer.getvalue())
+
+
+def sound_with_cover(path: Path) -> None:
+    """An MP3 with a picture of its cover in its ID3 tag."""
+    sound, cover = io.BytesIO(), io.BytesIO()
+    with av.open(sound, "w", format="mp3") as output:
+        _write_audio(output, output.add_stream("libmp3lame", rate=48000), 2.0)
+    Image.fromarray(numbered_picture(1, 64, 64)).save(cover, "png")
+    content = b"\x00image/png\x00\x03\x00" + cover.getvalue()
+    tag = b"APIC" + struct.pack(">IH", len(content), 0) + content
+    size = bytes(len(tag) >> shift & 127 for shift in (21, 14, 7, 0))
+    path.write_bytes(b"ID3\x03\x00\x00" + size + tag + sound.getvalue())
