@@ -253,7 +253,7 @@ class Store:
 
 
 def _connect(directory: Path) -> Any:
-    os.environ.setdefault("LANCE_LOG", "error")  # its warnings tell of what is normal here
+    os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings tell of what is normal here
     import lancedb
 
     return lancedb.connect(directory / "tables")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Paths = Sequence[str | os.PathLike[str]]
+LoadEncoder = Callable[[str, str], Encoder]
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,14 @@ class Library:
     Use :meth:`open`. Every error is a :class:`vclipper.VClipperError`.
     """
 
-    def __init__(self, path: Path, device: str = "auto") -> None:
+    def __init__(self, path: Path, device: str = "auto", load: LoadEncoder = load_encoder) -> None:
         self.path = path
         self._device = device
+        self._load_encoder = load
         self._encoder: Encoder | None = None
         self._store: Store | None = None
         self._corpus: Corpus | None = None
         self._corpus_versions = (-1, -1)
-        self._load_encoder: Callable[[str, str], Encoder] = load_encoder
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None, device: str = "auto") -> Library:
@@ -294,8 +295,9 @@ class Library:
         Raises:
             InputError: a path that the library does not know; nothing is removed then.
         """
+        store = self._open_store()
         with writing(self.path, "vclip remove"):
-            store = self._open_store()
+            store.refresh()
             store.recover()
             gone = _matching_videos(absolute(paths), store.videos())
             store.remove(gone)

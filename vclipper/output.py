@@ -122,14 +122,8 @@ def print_moments(moments: Sequence[Moment]) -> None:
     folder = common_folder(m.path for m in moments)
     for rank, m in enumerate(moments, 1):
         seconds = f"{m.end_seconds - m.start_seconds:.0f} s"
-        table.add_row(
-            str(rank),
-            timecode(m.start_seconds),
-            timecode(m.end_seconds),
-            seconds,
-            f"{m.score:.3f}",
-            _text(m.path, folder),
-        )
+        times = timecode(m.start_seconds), timecode(m.end_seconds)
+        table.add_row(str(rank), *times, seconds, f"{m.score:.3f}", _text(m.path, folder))
     _print_with_folder(table, folder)
 
 

@@ -1,0 +1,39 @@
+# `make demo` and `make test` set up what they need: a Python >= 3.10 with venv is enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint check clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("VClipper needs Python 3.10 or newer") if sys.version_info < (3, 10) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing VClipper and what it needs (about 5 GB with PyTorch; once)"
+	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## make films, index them, search them, compare with the truth
+	$(BIN)/python -m vclipper.demo demo-videos
+
+test: $(VENV)/.installed  ## the fast tests
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.installed  ## every test that this machine can run
+	$(BIN)/python -m pytest -m "not gpu"
+
+lint: $(VENV)/.installed  ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+check: lint test  ## what CI runs
+
+clean:  ## delete the virtual environment and caches
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-videos

@@ -1,0 +1,92 @@
+"""The house rules of CONTRIBUTING.md, held against the imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "open_clip", "faiss", "lancedb", "decord", "av", "numpy", "scipy", "rich", "pyarrow", "optuna")
+FORBIDDEN = {
+    "indexer": {"searcher", "bench", "vclipper", "click"},
+    "searcher": {"torch", "open_clip", "click", "bench", "vclipper", "av", "decord", "lancedb"},
+    "bench": {"vclipper"},
+}
+
+
+def imports(path: Path, top_level_only: bool = False) -> set[str]:
+    """First names of what a file imports, wherever in the file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+FILES = [(package, file) for package in FORBIDDEN for file in sorted((ROOT / package).rglob("*.py"))]
+
+
+@pytest.mark.parametrize(("package", "file"), FILES, ids=[str(f.relative_to(ROOT)) for _, f in FILES])
+def test_packages_import_in_one_direction(package, file):
+    assert imports(file) & FORBIDDEN[package] == set()
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "bench").rglob("*.py")), ids=lambda f: f.name)
+def test_bench_uses_click_in_its_command_file_only(file):
+    assert file.name in ("commands.py", "__main__.py") or "click" not in imports(file)
+
+
+def test_the_check_sees_a_forbidden_import(tmp_path):
+    bad = tmp_path / "bad.py"
+    bad.write_text("def f():\n    from vclipper.library import Library\n    import click.testing\n")
+    assert imports(bad) & FORBIDDEN["indexer"] == {"vclipper", "click"}
+
+
+def test_only_the_library_wires_things_together():
+    wired = {"indexer", "searcher"}
+    both = [f.name for f in (ROOT / "vclipper").glob("*.py") if wired <= imports(f)]
+    assert set(both) <= {"library.py", "cli.py", "output.py", "__init__.py"}
+
+
+def modules_after(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(' '.join(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_help_imports_nothing_heavy():
+    code = "import vclipper.cli, io, contextlib\nwith contextlib.redirect_stdout(io.StringIO()): vclipper.cli.run(['--help'])"
+    assert modules_after(code) & set(HEAVY) == set()
+
+
+def test_importing_vclipper_imports_nothing_heavy():
+    assert modules_after("import vclipper") & set(HEAVY) == set()
+
+
+def test_searcher_runs_without_torch():
+    code = "import searcher.search, searcher.postprocess, searcher.select"
+    assert modules_after(code) & {"torch", "open_clip"} == set()
+
+
+def test_every_package_is_listed_in_setup_cfg():
+    listed = (ROOT / "setup.cfg").read_text()
+    packages = {
+        f.parent.relative_to(ROOT)
+        for p in ("indexer", "searcher", "bench", "vclipper")
+        for f in (ROOT / p).rglob("__init__.py")
+    }
+    for package in packages:
+        assert f"\n    {'.'.join(package.parts)}\n" in listed

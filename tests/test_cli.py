@@ -1,0 +1,263 @@
+"""The commands as a user types them: output, exit codes, one clear line for what goes wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import vclipper.library
+from tests.fakes import load_fake, make_film, picture
+from vclipper import cli
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    make_film(folder / "one.mp4", [("red", 6), ("lime", 8), ("blue", 6)])
+    make_film(folder / "two.mp4", [("yellow", 10), ("red", 4)])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def colours(monkeypatch):
+    """Every library that the commands open uses the colour encoder."""
+    monkeypatch.setattr(vclipper.library.Library.__init__, "__defaults__", ("cpu", load_fake))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("VCLIP_DEBUG", raising=False)
+
+
+@pytest.fixture
+def lib(tmp_path, monkeypatch):
+    monkeypatch.setenv("VCLIP_LIBRARY", str(tmp_path / "lib"))
+    return tmp_path / "lib"
+
+
+@pytest.fixture
+def vclip(capfd):
+    """Run a command; gives exit code, stdout, stderr."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = cli.run([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def filled(lib, films, vclip):
+    assert vclip("index", films)[0] == 0
+    return lib
+
+
+def test_index_reports_and_exits_0(lib, films, vclip):
+    code, out, err = vclip("index", films)
+    assert (code, err) == (0, "")
+    assert out.startswith("2 added\n17 frames of 34 s video in ")
+    assert "× real time" in out
+    assert vclip("index", films)[1] == "2 skipped\n"
+
+
+def test_index_names_failures_and_exits_1(lib, films, tmp_path, vclip):
+    (tmp_path / "bad.mp4").write_text("no video")
+    code, out, _ = vclip("index", films, tmp_path / "bad.mp4")
+    assert code == 1
+    assert "2 added, 1 failed" in out
+    assert any("failed" in line and "bad.mp4" in line for line in out.splitlines()[2:])
+
+
+def test_index_json(lib, films, vclip):
+    code, out, _ = vclip("index", films, "--json")
+    report = json.loads(out)
+    assert code == 0
+    assert [Path(n["path"]).name for n in report["added"]] in (["one.mp4", "two.mp4"], ["two.mp4", "one.mp4"])
+    assert (report["frames"], report["interrupted"]) == (17, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["index", "/nowhere"], "no such file or folder"),
+        (["index", "FILMS", "--fps", "0"], "--fps is 0"),
+        (["index", "FILMS", "--batch-size", "-1"], "batch_size is -1"),
+        (["search", ""], "the query is empty"),
+        (["search"], "a text or an image"),
+        (["search", "red", "--image", "x.png"], "a text or an image"),
+        (["search", "--image", "/nowhere.png"], "no such file"),
+        (["search", "red", "--threshold", "2"], "threshold is 2. It must lie between -1"),
+        (["search", "red", "-M", "4"], "smooth_window is 4. It must be odd"),
+        (["search", "red", "--in", "*.avi"], "no video matches"),
+        (["search", "red", "--model", "other"], "made with model"),
+        (["search", "red", "--settings", "/nowhere.json"], "No such file"),
+        (["remove", "/nowhere.mp4"], "is not in the library"),
+        (["index", "FILMS", "--fps", "1"], "made with --fps 0.5, not 1"),
+        (["index", "FILMS", "--model", "other"], "made with model"),
+    ],
+)
+def test_known_errors_are_one_line_and_exit_1(filled, films, vclip, arguments, says):
+    code, out, err = vclip(*[films if a == "FILMS" else a for a in arguments])
+    assert code == 1
+    assert out == ""
+    assert err.startswith("vclip: ")
+    assert says in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["search", "red"], ["info"], ["list"], ["verify"], ["remove", "x"]])
+def test_no_library_is_one_line(lib, vclip, command):
+    code, _, err = vclip(*command)
+    assert code == 1
+    assert err.startswith(f"vclip: no library at {lib}. Make one: vclip index FOLDER")
+    assert not lib.exists()
+
+
+def test_usage_errors_exit_2(lib, vclip):
+    assert vclip("search", "red", "--nonsense")[0] == 2
+    assert vclip("search", "red", "--method", "vc3")[0] == 2
+    assert vclip("index")[0] == 2
+
+
+def test_debug_shows_where(lib, vclip, monkeypatch):
+    from indexer.errors import LibraryError
+
+    monkeypatch.setenv("VCLIP_DEBUG", "1")
+    with pytest.raises(LibraryError):
+        vclip("search", "red")
+
+
+def test_unexpected_errors_are_one_line_too(filled, vclip, monkeypatch):
+    monkeypatch.setattr(vclipper.library.Library, "info", lambda self: 1 / 0)
+    code, _, err = vclip("info")
+    assert code == 1
+    assert err == "vclip: unexpected ZeroDivisionError: division by zero (VCLIP_DEBUG=1 shows where)\n"
+
+
+def test_search_prints_a_table_within_80_columns(filled, films, vclip):
+    code, out, _ = vclip("search", "lime", "--postprocess", "norm", "--threshold", "0.9")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0] == f"in {films}/"
+    assert lines[4].split() == ["1", "00:06.0", "00:14.0", "8", "s", lines[4].split()[5], "one.mp4"]
+    assert all(len(line) <= 80 for line in lines[1:])
+
+
+def test_search_json_and_csv_say_the_same(filled, films, vclip):
+    arguments = ("search", "red", "--postprocess", "norm", "--lambda", "0.9", "--top", "5")
+    as_json = json.loads(vclip(*arguments, "--json")[1])
+    as_csv = list(csv.DictReader(io.StringIO(vclip(*arguments, "--csv")[1])))
+    assert [(m["rank"], m["start_seconds"], m["end_seconds"]) for m in as_json] == [(1, 0, 6), (2, 10, 14)]
+    assert [m["path"] for m in as_json] == [str(films / "one.mp4"), str(films / "two.mp4")]
+    assert [{k: str(v) for k, v in m.items()} for m in as_json] == [dict(m) for m in as_csv]
+
+
+def test_search_by_image(filled, tmp_path, vclip):
+    image = picture(tmp_path / "q.png", "yellow")
+    _, out, _ = vclip("search", "--image", image, "--postprocess", "norm", "--threshold", "0.9", "--csv")
+    assert out.splitlines()[1].endswith("two.mp4")
+
+
+def test_nothing_found(filled, vclip):
+    code, out, _ = vclip("search", "cyan", "--postprocess", "none", "--threshold", "0.99")
+    assert (code, out) == (0, "Nothing found. Lower --threshold, or try other words.\n")
+    assert vclip("search", "cyan", "--postprocess", "none", "--threshold", "0.99", "--json")[1] == "[]\n"
+
+
+def test_settings_file_and_options_over_it(filled, tmp_path, vclip):
+    file = tmp_path / "s.json"
+    file.write_text(
+        json.dumps({"settings": {"postprocess": "norm", "threshold": 0.9, "top": 1}, "found_by": "hand"})
+    )
+    assert len(json.loads(vclip("search", "red", "--settings", file, "--json")[1])) == 1
+    assert len(json.loads(vclip("search", "red", "--settings", file, "--top", "3", "--json")[1])) == 2
+    file.write_text("[")
+    assert "is not a settings file" in vclip("search", "red", "--settings", file)[2]
+
+
+def test_in_filters(filled, vclip):
+    assert "two.mp4" not in vclip("search", "red", "--in", "one.*", "--csv")[1]
+
+
+def test_info(filled, vclip):
+    code, out, _ = vclip("info")
+    assert code == 0
+    assert "2, 34 s" in out
+    assert "FAISS exact float16, CPU (" in out
+    assert "one every 2 s" in out
+    assert json.loads(vclip("info", "--json")[1])["frames"] == 17
+
+
+def test_list(filled, vclip):
+    code, out, _ = vclip("list")
+    assert code == 0
+    assert "00:20.0" in out
+    assert "64×48 h264" in out
+    assert [len(v["paths"]) for v in json.loads(vclip("list", "--json")[1])] == [1, 1]
+
+
+def test_remove(filled, films, vclip):
+    assert vclip("remove", films / "one.mp4")[1] == "1 video removed (10 frames).\n"
+    assert vclip("remove", films)[1] == "1 video removed (7 frames).\n"
+    assert vclip("list")[1] == "The library is empty. Fill it: vclip index FOLDER\n"
+    assert "is empty" in vclip("search", "red")[2]
+
+
+def test_verify(filled, vclip):
+    assert vclip("verify", "--contents")[:2] == (0, "Table, index and files agree.\n")
+    next((filled / "index").glob("*.faiss")).unlink()
+    code, out, _ = vclip("verify")
+    assert code == 1
+    assert out.startswith("✗ the index in ")
+    assert "→ vclip verify --mend" in out
+    assert vclip("verify", "--mend")[0] == 0
+
+
+def test_a_pipe_that_closes_early(filled):
+    done = subprocess.run(
+        f"'{sys.executable}' -m vclipper.cli list --json | head -c 1",
+        shell=True,  # noqa: S602 - a pipe is what is tested
+        capture_output=True,
+        text=True,
+        env={**os.environ, "VCLIP_LIBRARY": str(filled)},
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_quick_and_complete():
+    """Under 0.3 s: the best of five, so that a busy machine does not fail it."""
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "vclipper.cli", "--help"], capture_output=True, text=True, check=True
+        )
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.3
+    for name in ("index", "search", "info", "list", "remove", "verify", "models", "bench"):
+        assert f"\n  {name} " in done.stdout
+
+
+def test_every_command_has_help(vclip):
+    for name in ("index", "search", "info", "list", "remove", "verify", "models"):
+        code, out, _ = vclip(name, "--help")
+        assert code == 0
+        assert max(map(len, out.splitlines())) <= 80
+
+
+def test_timecodes():
+    from vclipper.output import length, size, timecode
+
+    assert [timecode(s) for s in (0, 59.96, 61.25, 3599.99, 3661)] == [
+        "00:00.0", "01:00.0", "01:01.2", "1:00:00.0", "1:01:01.0"
+    ]  # fmt: skip
+    assert [length(s) for s in (3, 600, 7200)] == ["3 s", "10 min", "2.0 h"]
+    assert [size(b) for b in (0, 999, 1000, 3_400_000)] == ["0 B", "999 B", "1.0 kB", "3.4 MB"]

@@ -1,0 +1,194 @@
+"""One contract for every index: the judge, FAISS in segments, FAISS on a GPU; and how segments follow the table."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from indexer import frame_index, segments
+from indexer.errors import LibraryDamagedError
+from indexer.frame_index import FlatIndex, GpuIndex, NumpyIndex, Segment, gpu_reason, similarity_range
+from indexer.store import Store, VideoFrames, VideoRow
+from indexer.vectors import unit
+
+D = 16
+
+
+def video(video_id: int, n: int, seed: int = 0) -> VideoFrames:
+    rng = np.random.default_rng((seed, video_id))
+    return VideoFrames.of(video_id, unit(rng.standard_normal((n, D))))
+
+
+def flat(videos: list[VideoFrames], per_segment: int = 2) -> FlatIndex:
+    parts = [videos[i : i + per_segment] for i in range(0, len(videos), per_segment)]
+    return FlatIndex([Segment.build(f"s{i}", part) for i, part in enumerate(parts)], D)
+
+
+def gpu(videos: list[VideoFrames]) -> GpuIndex:
+    return GpuIndex(flat(videos))
+
+
+KINDS = [
+    pytest.param(lambda videos: NumpyIndex(videos, D), id="numpy"),
+    pytest.param(flat, id="faiss-cpu"),
+    pytest.param(gpu, id="faiss-gpu", marks=pytest.mark.gpu),
+]
+VIDEOS = [video(i, n) for i, n in [(7, 5), (3, 1), (11, 40), (2, 8), (5, 17)]]
+QUERIES = unit(np.random.default_rng(1).standard_normal((4, D)))
+
+
+def judge(k, videos=None):
+    return NumpyIndex(VIDEOS, D).search(QUERIES, k, videos)
+
+
+@pytest.mark.parametrize("make", KINDS)
+class TestContract:
+    @pytest.mark.parametrize("k", [1, 10, 71, 500])
+    @pytest.mark.parametrize("only", [None, {3}, {2, 11}, {2, 3, 5, 7, 11}])
+    def test_agrees_with_the_judge(self, make, k, only):
+        hits, expected = make(VIDEOS).search(QUERIES, k, only), judge(k, only)
+        assert np.array_equal(hits.video_ids, expected.video_ids)
+        assert np.array_equal(hits.frames, expected.frames)
+        assert np.allclose(hits.scores, expected.scores, atol=1e-5)
+
+    def test_scores_are_inner_products_best_first(self, make):
+        hits = make(VIDEOS).search(QUERIES[:1], 71)
+        scores = [
+            float(next(v for v in VIDEOS if v.video_id == i).vectors[f].astype(np.float32) @ QUERIES[0])
+            for i, f in zip(hits.video_ids[0].tolist(), hits.frames[0].tolist(), strict=True)
+        ]
+        assert hits.scores[0].tolist() == pytest.approx(scores, abs=1e-5)
+        assert scores == sorted(scores, reverse=True)
+
+    def test_gives_back_each_video(self, make):
+        index = make(VIDEOS)
+        assert index.rows == 5 + 1 + 40 + 8 + 17
+        assert index.video_ids == {2, 3, 5, 7, 11}
+        for one in VIDEOS:
+            assert np.array_equal(index.vectors(one.video_id), one.vectors.astype(np.float32))
+            assert np.array_equal(index.next_similarity(one.video_id), one.next_similarity)
+        with pytest.raises(KeyError):
+            index.vectors(99)
+
+    def test_a_filter_that_nothing_passes(self, make):
+        assert make(VIDEOS).search(QUERIES, 3, {99}).scores.shape == (4, 0)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 40), st.integers(1, 4))
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_faiss_equals_the_judge_on_any_corpus(lengths, k, per_segment):
+    videos = [video(i, n, seed=k) for i, n in enumerate(lengths)]
+    got, expected = flat(videos, per_segment).search(QUERIES, k), NumpyIndex(videos, D).search(QUERIES, k)
+    assert np.allclose(got.scores, expected.scores, atol=1e-5)
+    assert got.video_ids.shape == expected.video_ids.shape
+
+
+def test_similarity_range():
+    scores = np.concatenate([v.vectors.astype(np.float32) for v in VIDEOS]) @ QUERIES[0]
+    assert similarity_range(flat(VIDEOS), QUERIES[0]) == pytest.approx((scores.min(), scores.max()), abs=1e-5)
+    assert similarity_range(FlatIndex([], D), QUERIES[0]) == (0.0, 0.0)
+
+
+def test_the_gpu_is_refused_with_a_reason_or_works():
+    reason = gpu_reason()
+    assert reason == "" or any(word in reason for word in ("no NVIDIA GPU", "without GPU", "probe search"))
+
+
+# ---- segments on disk follow the table
+
+
+def row(frames: VideoFrames, age: int = 0) -> VideoRow:
+    from pathlib import Path
+
+    n = len(frames.vectors)
+    path = Path(f"/films/{frames.video_id}.mp4")
+    return VideoRow(frames.video_id, f"f{frames.video_id}", (path,), n, 2.0 * n, indexed_unix=float(age))
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store.create(tmp_path, D, 2.0)
+    made.commit([(row(v), v) for v in VIDEOS])
+    return made
+
+
+def same_as_table(library, store) -> bool:
+    index, state = segments.load(library, D)
+    expected = NumpyIndex(store.frames(store.videos()), D)
+    got, want = index.search(QUERIES, 1000), expected.search(QUERIES, 1000)
+    return segments.is_current(state, store) and np.array_equal(got.video_ids, want.video_ids)
+
+
+def names(library) -> set[str]:
+    return set(json.loads((library / "index" / "index.json").read_text())["segments"])
+
+
+def test_made_from_the_table_and_opened_again(tmp_path, store):
+    assert segments.follow(tmp_path, store, store.videos()).rows == 71
+    assert same_as_table(tmp_path, store)
+
+
+def test_large_segments_stay_when_videos_are_added(tmp_path, store, monkeypatch):
+    monkeypatch.setattr(segments, "SEGMENT_ROWS", 30)
+    segments.follow(tmp_path, store, store.videos())
+    before = names(tmp_path)
+    more = video(20, 4)
+    store.commit([(row(more, 1), more)])
+    segments.follow(tmp_path, store, store.videos())
+    assert same_as_table(tmp_path, store)
+    assert names(tmp_path) & before  # not everything was written anew
+
+
+def test_removed_videos_leave_the_index_and_their_files_go(tmp_path, store):
+    segments.follow(tmp_path, store, store.videos())
+    store.remove([v for v in store.videos() if v.video_id in (7, 11)])
+    segments.follow(tmp_path, store, store.videos())
+    assert same_as_table(tmp_path, store)
+    listed = {file.name.split(".")[0] for file in (tmp_path / "index").iterdir()} - {"index"}
+    assert listed == names(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "gone", "list", "no folder"])
+def test_a_damaged_index_is_named_and_made_anew(tmp_path, store, damage):
+    segments.follow(tmp_path, store, store.videos())
+    folder = tmp_path / "index"
+    file = next(folder.glob("*.faiss"))
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:200])
+    elif damage == "garbage":
+        file.write_bytes(b"\x00garbage" * 100)
+    elif damage == "gone":
+        file.unlink()
+    elif damage == "list":
+        (folder / "index.json").write_text("{")
+    else:
+        for one in folder.iterdir():
+            one.unlink()
+        folder.rmdir()
+    with pytest.raises(LibraryDamagedError):
+        segments.load(tmp_path, D)
+    segments.follow(tmp_path, store, store.videos())
+    assert same_as_table(tmp_path, store)
+
+
+def test_in_memory_when_nothing_may_be_written(tmp_path, store):
+    index = segments.follow(tmp_path, store, store.videos(), persist=False)
+    assert index.rows == 71
+    assert not (tmp_path / "index").exists()
+
+
+def test_the_index_on_disk_is_memory_mapped(tmp_path, store):
+    segments.follow(tmp_path, store, store.videos())
+    segments.load(tmp_path, D)
+    index, _ = segments.load(tmp_path, D)
+    mapped = {line.split()[-1] for line in open("/proc/self/maps") if ".faiss" in line}
+    assert {f"{s.name}.faiss" for s in index.segments} <= {path.rsplit("/", 1)[-1] for path in mapped}
+
+
+def test_module_says_its_kinds():
+    assert "CPU" in frame_index.FlatIndex.kind

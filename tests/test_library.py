@@ -1,0 +1,535 @@
+"""The Python API on real files: index, search, changes on disk, refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.errors import (
+    InputError,
+    LibraryError,
+    LibraryLockedError,
+    LibraryMismatchError,
+    ModelError,
+)
+from indexer.lock import writing
+from indexer.settings import IndexSettings
+from searcher.settings import SearchSettings
+from tests.fakes import make_film, open_library, picture, rows_of
+from vclipper.library import Library, default_path
+
+SHARP = SearchSettings(postprocess="norm", threshold=0.8)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    make_film(folder / "one.mp4", [("red", 6), ("lime", 8), ("blue", 6)])
+    make_film(folder / "sub" / "two.mkv", [("yellow", 10), ("red", 4), ("black", 6)])
+    make_film(folder / "three.mov", [("magenta", 4), ("white", 5)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def filled(films, tmp_path_factory):
+    library = open_library(tmp_path_factory.mktemp("library") / "lib")
+    library.index([films])
+    return library
+
+
+@pytest.fixture
+def own_films(tmp_path):
+    """Two films that a test may change."""
+    folder = tmp_path / "films"
+    make_film(folder / "a.mp4", [("red", 4), ("blue", 4)])
+    make_film(folder / "b.mp4", [("lime", 4), ("white", 4)])
+    return folder
+
+
+def names(notes) -> list[str]:
+    return [note.path.name for note in notes]
+
+
+def found(moments) -> list[tuple[str, float, float]]:
+    return [(m.path.name, m.start_seconds, m.end_seconds) for m in moments]
+
+
+# ---- index
+
+
+def test_every_sampled_frame_is_there(filled):
+    rows = {video.path.name: (video.frames, video.duration_seconds) for video in filled.videos()}
+    # 20 s at one frame every 2 s: 0, 2 … 18. 9 s: 0, 2, 4, 6, 8.
+    assert rows == {
+        "one.mp4": (10, pytest.approx(20)),
+        "two.mkv": (10, pytest.approx(20)),
+        "three.mov": (5, pytest.approx(9)),
+    }
+
+
+def test_frames_are_the_ones_shown_at_their_times(filled):
+    index = filled.corpus().index
+    video = next(v for v in filled.videos() if v.path.name == "one.mp4")
+    likeness = index.vectors(video.video_id) @ np.stack([filled.embed(c) for c in ("red", "lime", "blue")]).T
+    # red 0-6 s: frames 0 1 2; lime 6-14 s: 3 4 5 6; blue 14-20 s: 7 8 9
+    assert likeness.argmax(1).tolist() == [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
+
+
+def test_a_second_run_does_nothing_and_needs_no_model(filled, films):
+    again = Library(filled.path, "cpu", lambda name, device: pytest.fail("the model was loaded"))
+    report = again.index([films])
+    assert names(report.skipped) == ["one.mp4", "two.mkv", "three.mov"] or len(report.skipped) == 3
+    assert report.ok
+    assert report.frames == 0
+
+
+def test_a_moved_file_is_relinked(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    before = {v.video_id for v in library.videos()}
+    (own_films / "deep").mkdir()
+    (own_films / "a.mp4").rename(own_films / "deep" / "c.mp4")
+    report = library.index([own_films])
+    assert names(report.relinked) == ["c.mp4"]
+    assert "a.mp4" in report.relinked[0].note
+    assert report.frames == 0
+    assert report.missing == []
+    assert {v.video_id for v in library.videos()} == before
+    assert library.search("red", settings=SHARP)[0].path == own_films / "deep" / "c.mp4"
+
+
+def test_a_copy_is_one_video_with_two_paths(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    (own_films / "copy.mp4").write_bytes((own_films / "a.mp4").read_bytes())
+    report = library.index([own_films])
+    assert len(report.added) == 2
+    assert names(report.relinked) == ["copy.mp4"]
+    (own_films / "later.mp4").write_bytes((own_films / "a.mp4").read_bytes())
+    assert names(library.index([own_films]).relinked) == ["later.mp4"]
+    video = next(v for v in library.videos() if len(v.paths) > 1)
+    assert sorted(p.name for p in video.paths) == ["a.mp4", "copy.mp4", "later.mp4"]
+    assert library.verify() == []
+
+
+def test_two_files_that_changed_names(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    (own_films / "a.mp4").rename(own_films / "x")
+    (own_films / "b.mp4").rename(own_films / "a.mp4")
+    (own_films / "x").rename(own_films / "b.mp4")
+    report = library.index([own_films])
+    assert report.frames == 0
+    assert sorted(names(report.relinked)) == ["a.mp4", "b.mp4"]
+    assert {len(v.paths) for v in library.videos()} == {1}
+    assert library.search("red", settings=SHARP)[0].path.name == "b.mp4"
+    assert library.verify() == []
+
+
+def test_a_changed_file_replaces_the_old_rows(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    make_film(own_films / "a.mp4", [("yellow", 6)])
+    report = library.index([own_films])
+    assert names(report.updated) == ["a.mp4"]
+    assert names(report.skipped) == ["b.mp4"]
+    assert {v.path.name: v.frames for v in library.videos()} == {"a.mp4": 3, "b.mp4": 4}
+    assert found(library.search("yellow", settings=SHARP)) != []
+    assert library.info().frames == 7
+    assert library.verify() == []
+
+
+def test_a_changed_file_that_cannot_be_read_keeps_the_old_rows(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    (own_films / "a.mp4").write_text("half a download")
+    report = library.index([own_films])
+    assert names(report.failed) == ["a.mp4"]
+    assert not report.ok
+    assert sorted(v.path.name for v in library.videos()) == ["a.mp4", "b.mp4"]
+
+
+def test_deleted_files_are_reported_and_pruned_on_request(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    (own_films / "a.mp4").unlink()
+    report = library.index([own_films])
+    assert names(report.missing) == ["a.mp4"]
+    assert report.ok
+    assert len(library.videos()) == 2
+    report = library.index([own_films], settings=IndexSettings(prune=True))
+    assert names(report.pruned) == ["a.mp4"]
+    assert [v.path.name for v in library.videos()] == ["b.mp4"]
+    assert library.verify() == []
+
+
+def test_prune_does_not_take_an_empty_mount_point_for_deleted_files(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    for file in own_films.iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match="Is the drive mounted"):
+        library.index([own_films], settings=IndexSettings(prune=True))
+    assert len(library.videos()) == 2
+
+
+def test_only_files_below_the_named_folders_can_be_missing(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    other = make_film(tmp_path / "other" / "c.mp4", [("cyan", 4)])
+    library.index([own_films, other])
+    other.unlink()
+    assert library.index([own_films]).missing == []
+
+
+def test_force_indexes_again_and_gives_the_same_rows(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    before = rows_of(library)
+    report = library.index([own_films], settings=IndexSettings(force=True))
+    assert sorted(names(report.updated)) == ["a.mp4", "b.mp4"]
+    drop_id = [(path, *rest) for path, _, *rest in before]
+    assert [(path, *rest) for path, _, *rest in rows_of(library)] == drop_id
+    assert library.verify() == []
+
+
+def test_bad_files_cost_only_themselves(own_films, tmp_path):
+    (own_films / "text.mp4").write_text("not a video")
+    (own_films / "empty.mp4").touch()
+    os.mkfifo(own_films / "pipe.mp4")
+    (own_films / "dangling.mp4").symlink_to("nowhere")
+    library = open_library(tmp_path / "lib")
+    report = library.index([own_films])
+    assert sorted(names(report.failed)) == ["dangling.mp4", "empty.mp4", "pipe.mp4", "text.mp4"]
+    assert all(note.note for note in report.failed)
+    assert sorted(names(report.added)) == ["a.mp4", "b.mp4"]
+
+
+def test_a_cut_off_file_is_indexed_as_far_as_it_goes(tmp_path):
+    film = make_film(tmp_path / "films" / "long.mkv", [("red", 20), ("blue", 20)])
+    film.write_bytes(film.read_bytes()[: film.stat().st_size * 6 // 10])
+    library = open_library(tmp_path / "lib")
+    report = library.index([film])
+    assert names(report.partial) == names(report.added) == ["long.mkv"]
+    assert "of 40.0 seconds" in report.partial[0].note
+    assert 5 < library.videos()[0].frames < 20
+    assert library.info().partial == 1
+
+
+def test_batch_size_and_workers_do_not_change_the_rows(films, tmp_path):
+    rows = []
+    for i, (batch, workers) in enumerate([(1, 1), (7, 2), (64, 3)]):
+        library = open_library(tmp_path / str(i))
+        library.index([films], settings=IndexSettings(batch_size=batch, workers=workers, flush_rows=4))
+        rows.append(rows_of(library))
+    assert rows[0] == rows[1] == rows[2]
+
+
+def test_sampling_rate(films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([films / "three.mov"], fps=2)
+    assert library.videos()[0].frames == 18  # 9 s at 2 a second
+    assert library.info().fps == 2
+
+
+def test_progress_is_reported(films, tmp_path):
+    seen = []
+    open_library(tmp_path / "lib").index([films], on_progress=seen.append)
+    assert seen[-1].files_done == seen[-1].files == 3
+    assert seen[-1].frames == 25
+    assert seen[-1].bytes_done == seen[-1].bytes_total
+    assert all(a.bytes_done <= b.bytes_done for a, b in zip(seen, seen[1:], strict=False))
+
+
+def test_a_hanging_decoder_costs_its_file(own_films, tmp_path, monkeypatch):
+    """A decode process that is stopped dead says nothing more; the watchdog replaces it."""
+    import threading
+
+    import indexer.decoders as decoders
+
+    start = decoders._Keeper._start_worker
+    stopped = []
+
+    def start_and_stop_the_first(keeper):
+        start(keeper)
+        if not stopped:
+            stopped.append(keeper._process.pid)
+            os.kill(keeper._process.pid, signal.SIGSTOP)
+
+    monkeypatch.setattr(decoders._Keeper, "_start_worker", start_and_stop_the_first)
+    library = open_library(tmp_path / "lib")
+    report = library.index([own_films], settings=IndexSettings(workers=1, decode_timeout_seconds=1.0))
+    assert names(report.failed) == ["a.mp4"]
+    assert "gave nothing for 1 seconds" in report.failed[0].note
+    assert names(report.added) == ["b.mp4"]
+    assert threading.active_count() < 50
+
+
+def test_a_crashing_decoder_costs_its_file(own_films, tmp_path, monkeypatch):
+    import indexer.decoders as decoders
+
+    start = decoders._Keeper._start_worker
+    killed = []
+
+    def start_and_kill_the_first(keeper):
+        start(keeper)
+        if not killed:
+            killed.append(keeper._process.pid)
+            os.kill(keeper._process.pid, signal.SIGSEGV)
+
+    monkeypatch.setattr(decoders._Keeper, "_start_worker", start_and_kill_the_first)
+    report = open_library(tmp_path / "lib").index([own_films], settings=IndexSettings(workers=1))
+    assert names(report.failed) == ["a.mp4"]
+    assert "SIGSEGV" in report.failed[0].note
+    assert names(report.added) == ["b.mp4"]
+
+
+def test_ctrl_c_keeps_what_is_finished(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+
+    def interrupt(progress):
+        if progress.files_done == 1:
+            raise KeyboardInterrupt
+
+    report = library.index([own_films], settings=IndexSettings(workers=1, batch_size=1), on_progress=interrupt)
+    assert report.interrupted
+    assert not report.ok
+    assert [v.path.name for v in library.videos()] == ["a.mp4"]
+    assert library.verify() == []
+    assert names(library.index([own_films]).added) == ["b.mp4"]
+
+
+# ---- search
+
+
+@pytest.mark.parametrize("method", ["vc1", "vc2"])
+@pytest.mark.parametrize("postprocess", ["none", "norm", "adjust_norm"])
+def test_every_method_finds_the_scene(filled, method, postprocess):
+    settings = SearchSettings(method=method, postprocess=postprocess, threshold=0.9, top_share=1.0)
+    assert found(filled.search("lime", settings=settings))[0] == ("one.mp4", 6.0, 14.0)
+
+
+@pytest.mark.parametrize("method", ["vc1", "vc2"])
+@pytest.mark.parametrize("postprocess", ["smooth_norm", "log_smooth_norm"])
+def test_smoothing_methods_find_it_too(filled, method, postprocess):
+    settings = SearchSettings(method=method, postprocess=postprocess, smooth_window=3, threshold=0.95)
+    first = filled.search("yellow", settings=settings)[0]
+    assert (first.path.name, first.start_seconds) == ("two.mkv", 0.0)
+    assert abs(first.end_seconds - 10) <= 2
+
+
+def test_moments_of_all_videos_best_first(filled):
+    moments = filled.search("red", settings=SHARP)
+    assert found(moments)[:2] == [("one.mp4", 0, 6), ("two.mkv", 10, 14)]
+    assert [m.score for m in moments] == sorted((m.score for m in moments), reverse=True)
+
+
+def test_top_and_videos_limit(filled):
+    assert len(filled.search("red", settings=SearchSettings(postprocess="norm", threshold=0.8, top=1))) == 1
+    only_one = filled.search("red", settings=SearchSettings(postprocess="norm", threshold=0.1, videos=1))
+    assert {m.path.name for m in only_one} == {"one.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("q.png", "RGB"), ("q.jpg", "L"), ("q.webp", "RGBA"), ("q.bmp", "RGB"), ("q.gif", "RGB")]
+)
+def test_image_queries_in_any_format(filled, tmp_path, name, mode):
+    image = picture(tmp_path / name, "white", mode)
+    assert found(filled.search(image=image, settings=SHARP))[0][0] == "three.mov"
+
+
+def test_a_pillow_image_is_a_query_too(filled):
+    from PIL import Image
+
+    moments = filled.search(image=Image.new("RGB", (9, 9), "magenta"), settings=SHARP)
+    assert found(moments)[0] == ("three.mov", 0.0, 4.0)
+
+
+def test_within_a_glob(filled):
+    assert {m.path.name for m in filled.search("red", within="sub/*", settings=SHARP)} == {"two.mkv"}
+    assert {m.path.name for m in filled.search("red", within="*.mp4", settings=SHARP)} == {"one.mp4"}
+    with pytest.raises(InputError, match="no video matches"):
+        filled.search("red", within="*.avi")
+
+
+def test_nothing_found_is_an_empty_list(filled):
+    assert filled.search("cyan", settings=SearchSettings(postprocess="none", threshold=0.9)) == []
+
+
+@pytest.mark.parametrize("query", ["", "  "])
+def test_empty_query(filled, query):
+    with pytest.raises(InputError, match="the query is empty"):
+        filled.search(query)
+
+
+def test_text_or_image_not_both_nor_none(filled):
+    with pytest.raises(InputError, match="a text or an image"):
+        filled.search()
+    with pytest.raises(InputError, match="a text or an image"):
+        filled.search("red", image="x.png")
+
+
+def test_unreadable_images(filled, tmp_path):
+    (tmp_path / "text.png").write_text("no")
+    with pytest.raises(InputError, match="no such file"):
+        filled.search(image=tmp_path / "none.png")
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        filled.search(image=tmp_path / "text.png")
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        filled.search(image=tmp_path)
+
+
+def test_no_library_and_empty_library(tmp_path):
+    with pytest.raises(LibraryError, match="no library at"):
+        open_library(tmp_path / "none").search("red")
+    empty = open_library(tmp_path / "lib")
+    (tmp_path / "films").mkdir()
+    assert empty.index([tmp_path / "films"]).added == []
+    with pytest.raises(LibraryError, match="is empty"):
+        empty.search("red")
+
+
+def test_search_sees_what_another_process_committed(own_films, tmp_path):
+    reader, writer = open_library(tmp_path / "lib"), open_library(tmp_path / "lib")
+    writer.index([own_films / "a.mp4"])
+    assert reader.search("lime", settings=SHARP)[0].path.name == "a.mp4"
+    writer.index([own_films])
+    assert reader.search("lime", settings=SHARP)[0].path.name == "b.mp4"
+    writer.remove([own_films / "b.mp4"])
+    assert reader.search("lime", settings=SHARP)[0].path.name == "a.mp4"
+
+
+def test_search_while_the_library_is_being_written(filled):
+    with writing(filled.path, "vclip index"):
+        fresh = open_library(filled.path)
+        (filled.path / "index" / "index.json").rename(filled.path / "kept.json")
+        try:
+            assert fresh.search("lime", settings=SHARP)[0].path.name == "one.mp4"
+        finally:
+            (filled.path / "kept.json").rename(filled.path / "index" / "index.json")
+
+
+# ---- refusals
+
+
+def test_another_model_is_refused_naming_both(filled, films):
+    with pytest.raises(LibraryMismatchError, match="made with model colours, not other"):
+        _filled_as_colours(filled).index([films], model="other")
+    with pytest.raises(LibraryMismatchError, match="made with model colours, not other"):
+        _filled_as_colours(filled).search("red", model="other")
+
+
+def _filled_as_colours(library):
+    path = library.path / "library.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "model": "colours"}))
+    return open_library(library.path)
+
+
+def test_another_sampling_rate_is_refused_naming_both(filled, films):
+    with pytest.raises(LibraryMismatchError, match=r"made with --fps 0\.5, not 1\b"):
+        filled.index([films], fps=1)
+    with pytest.raises(InputError, match="--fps is 0"):
+        open_library(filled.path.parent / "new").index([films], fps=0)
+
+
+def test_a_model_that_cannot_be_loaded_leaves_nothing_behind(films, tmp_path):
+    with pytest.raises(ModelError):
+        open_library(tmp_path / "lib").index([films], model="broken")
+    assert not (tmp_path / "lib").exists()
+
+
+def test_a_folder_with_other_things_is_not_made_a_library(films):
+    with pytest.raises(LibraryError, match="is not a library"):
+        open_library(films).index([films])
+
+
+def test_a_newer_schema_is_refused(filled):
+    path = filled.path / "library.json"
+    old = path.read_text()
+    try:
+        path.write_text(json.dumps({**json.loads(old), "schema_version": 99}))
+        with pytest.raises(LibraryMismatchError, match="schema version 99"):
+            open_library(filled.path).search("red")
+        path.write_text("{")
+        with pytest.raises(LibraryError, match="damaged"):
+            open_library(filled.path).search("red")
+    finally:
+        path.write_text(old)
+
+
+def test_two_writers(filled, films):
+    with (
+        writing(filled.path, "vclip index"),
+        pytest.raises(LibraryLockedError, match=rf"`vclip index` \(process {os.getpid()} "),
+    ):
+        open_library(filled.path).index([films])
+
+
+# ---- keeping
+
+
+def test_info(filled):
+    info = filled.info()
+    assert (info.videos, info.frames, info.index_rows, info.dimension) == (3, 25, 25, 7)
+    assert info.video_seconds == pytest.approx(49)
+    assert info.index_is_current
+    assert "FAISS" in info.index
+
+
+def test_remove_files_and_folders(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    with pytest.raises(InputError, match="not in the library"):
+        library.remove([own_films / "a.mp4", own_films / "z.mp4"])
+    assert len(library.videos()) == 2
+    assert [v.path.name for v in library.remove([own_films / "a.mp4"])] == ["a.mp4"]
+    assert [v.path.name for v in library.remove([own_films])] == ["b.mp4"]
+    assert library.info().frames == 0
+    assert (own_films / "a.mp4").exists()
+    assert library.verify() == []
+
+
+def test_verify_names_what_does_not_agree(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    assert library.verify(contents=True) == []
+    (own_films / "a.mp4").unlink()
+    (own_films / "b.mp4").write_bytes(b"changed")
+    said = [(p.what.rsplit("/", 1)[-1], p.is_damage) for p in library.verify()]
+    assert said == [("a.mp4 is not there", False), ("b.mp4 has changed since it was indexed", False)]
+
+
+def test_verify_finds_and_mends_damage(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    segment = next((tmp_path / "lib" / "index").glob("*.faiss"))
+    data = bytearray(segment.read_bytes())
+    data[-4] ^= 0x55  # one bit pattern in the last vector: only a comparison with the table can see it
+    segment.write_bytes(bytes(data))
+    fresh = open_library(tmp_path / "lib")
+    assert any("other vectors than the table" in p.what and p.is_damage for p in fresh.verify())
+    assert fresh.verify(mend=True) == []
+    store = fresh._open_store()
+    store._frames.add(store._frames.search().limit(2).to_arrow().set_column(0, "video_id", [[5, 5]]))
+    assert any("2 frames belong to no video" in p.what for p in fresh.verify())
+    assert fresh.verify(mend=True) == []
+
+
+def test_a_copied_library_works(filled, tmp_path):
+    import shutil
+
+    shutil.copytree(filled.path, tmp_path / "copy")
+    assert found(open_library(tmp_path / "copy").search("lime", settings=SHARP))[0] == ("one.mp4", 6.0, 14.0)
+
+
+def test_default_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("VCLIP_LIBRARY", str(tmp_path / "x"))
+    assert default_path() == tmp_path / "x"
+    assert Library.open().path == tmp_path / "x"
+    monkeypatch.delenv("VCLIP_LIBRARY")
+    assert "vclipper" in str(default_path())
+    assert Library.open("~/lib").path == Path.home() / "lib"

@@ -1,0 +1,146 @@
+"""The tables: a video is visible whole or not at all, whatever was interrupted."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.errors import LibraryDamagedError
+from indexer.store import Store, VideoFrames, VideoRow
+from indexer.vectors import unit
+
+D = 8
+
+
+def one(video_id: int, n: int = 3, path: str = "", seed: int = 0) -> tuple[VideoRow, VideoFrames]:
+    vectors = unit(np.random.default_rng((seed, video_id)).standard_normal((n, D)))
+    row = VideoRow(video_id, f"print-{video_id}", (Path(path or f"/films/{video_id}.mp4"),), n, 2.0 * n)
+    return row, VideoFrames.of(video_id, vectors)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store.create(tmp_path, D, 2.0)
+
+
+def test_what_is_committed_comes_back(store):
+    added = [one(1), one(2, 5), one(3, 1)]
+    store.commit(added)
+    assert store.videos() == [row for row, _ in added]
+    for (_, expected), got in zip(added, store.frames(store.videos()), strict=True):
+        assert np.array_equal(got.vectors, expected.vectors)
+        assert np.array_equal(got.next_similarity, expected.next_similarity)
+    assert store.count_frames() == 3 + 5 + 1
+
+
+def test_next_similarity_is_the_cosine_of_neighbours():
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
+    # 1*0.6 + 0*0.8 = 0.6; 0.6*0 + 0.8*1 = 0.8; rounded to float16
+    assert VideoFrames.of(1, vectors).next_similarity.tolist() == pytest.approx([0.6, 0.8], abs=1e-3)
+
+
+def test_columns_as_others_read_them(store):
+    store.commit([one(9, 3)])
+    table = store._frames.search().limit(None).to_arrow()
+    assert table.column("start_seconds").to_pylist() == [0.0, 2.0, 4.0]
+    assert table.column("frame_index").to_pylist() == [0, 1, 2]
+    assert np.isnan(table.column("next_similarity").to_pylist()[2])
+    assert str(table.schema.field("vector").type).replace(" ", "") in {
+        "fixed_size_list<item:halffloat>[8]",
+        "fixed_size_list<item:halffloat[8]>",
+    }
+
+
+def test_replacing_is_one_commit_and_leaves_no_old_frames(store):
+    old, _ = one(1, 4, "/films/a.mp4")
+    store.commit([(old, one(1, 4)[1])])
+    new = one(2, 2, "/films/a.mp4")
+    store.commit([new], [replace(old, paths=())])
+    assert store.videos() == [new[0]]
+    assert store.count_frames() == 2
+
+
+def test_removing(store):
+    store.commit([one(1), one(2)])
+    store.remove([store.videos()[0]])
+    assert [v.video_id for v in store.videos()] == [2]
+    assert store.count_frames() == 3
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", ["_merge", "_forget"])
+def test_a_crash_between_the_steps_shows_old_or_new_and_is_cleaned_up(tmp_path, store, step, monkeypatch):
+    old, frames = one(1, 4, "/films/a.mp4")
+    store.commit([(old, frames)])
+    new = one(2, 2, "/films/a.mp4")
+
+    def crash(*args):
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, step, crash)
+        with pytest.raises(Crash):
+            store.commit([new], [replace(old, paths=())])
+    reopened = Store(tmp_path, D, 2.0)
+    # Before the merge the old video is there, after it the new one; never both, never neither.
+    expected = [old] if step == "_merge" else [new[0]]
+    assert reopened.videos() == expected
+    assert reopened.count_frames() == 6  # leftovers of the other one
+    reopened.recover()
+    assert reopened.videos() == expected
+    assert reopened.count_frames() == expected[0].frames
+    if step == "_merge":  # the next run does it again
+        reopened.commit([new], [replace(old, paths=())])
+    assert reopened.videos() == [new[0]]
+    assert reopened.count_frames() == 2
+
+
+def test_orphans_are_found_without_the_journal(store):
+    store.commit([one(1)])
+    store._frames.add(store._frames.search().limit(None).to_arrow().set_column(0, "video_id", [[77, 77, 77]]))
+    assert store.delete_orphans() == 3
+    assert store.count_frames() == 3
+
+
+def test_fragments_are_bounded_by_compaction(store):
+    for i in range(12):
+        store.commit([one(i)])
+    assert store.fragments() == 12
+    assert store.compact(max_fragments=10)
+    assert store.fragments() == 1
+    assert not store.compact(max_fragments=10)
+    assert len(list(store.frames(store.videos()))) == 12
+
+
+def test_names_that_are_not_utf8(store):
+    path = os.fsdecode(b"/films/caf\xe9.mp4")
+    store.commit([one(1, path=path)])
+    assert store.videos()[0].path == Path(path)
+
+
+def test_missing_frames_are_said(store):
+    store.commit([one(1), one(2)])
+    store._frames.delete("video_id = 2 AND frame_index = 1")
+    with pytest.raises(LibraryDamagedError, match=r"2 of 3 frames of /films/2\.mp4"):
+        list(store.frames(store.videos()))
+
+
+def test_a_table_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(LibraryDamagedError, match="'videos'"):
+        Store(tmp_path, D, 2.0)
+    Store.create(tmp_path, D, 2.0)
+    with pytest.raises(LibraryDamagedError, match="'frames'"):
+        Store(tmp_path, D + 1, 2.0)
+
+
+def test_memory_of_reading_is_bounded_by_groups(store):
+    store.commit([one(i, 4) for i in range(10)])
+    small = [f.video_id for f in store.frames(store.videos(), rows_at_once=8)]
+    assert small == [v.video_id for v in store.videos()]
