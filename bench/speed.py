@@ -1,0 +1,268 @@
+"""How fast: decoding, encoding, the whole pipeline; one query; a cold start.
+
+Every figure that is compared was measured side by side in one run: the halves and the pipeline on the same
+files in turn, a query beside one NumPy pass and one bare read of the same memory.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer import manifest
+from indexer.build import index_files
+from indexer.decoders import Decoded, Finished, decode_all
+from indexer.discover import find_videos
+from indexer.encoder import LOCAL, Encoder, OpenClipEncoder
+from indexer.frame_index import FlatIndex, Segment
+from indexer.manifest import Manifest
+from indexer.plan import make_plan
+from indexer.segments import SEGMENT_ROWS, follow
+from indexer.settings import IndexSettings
+from indexer.store import Store, VideoFrames
+from indexer.vectors import unit
+
+SPEED_MODEL = "ViT-B-32/random"
+DIMENSION = 512
+
+Result = TypeVar("Result")
+
+
+# ---- indexing
+
+
+@dataclass(frozen=True)
+class IndexingSpeed:
+    """Frames per second of the two halves and of the whole, in one round.
+
+    Attributes:
+        decode, encode, pipeline: frames/s. Decoding: one process; encoding: one thread; the pipeline has both.
+        frames: how many frames. video_seconds: length of the videos they were sampled from.
+    """
+
+    decode: float
+    encode: float
+    pipeline: float
+    frames: int
+    video_seconds: float
+
+    @property
+    def share(self) -> float:
+        """The pipeline's speed as a share of its slower half's."""
+        return self.pipeline / min(self.decode, self.encode)
+
+    def times_real_time(self, frames_per_second: float) -> float:
+        """Seconds of video per second of work."""
+        return frames_per_second * self.video_seconds / self.frames
+
+
+def indexing_speed(
+    videos: Path, model: str = SPEED_MODEL, period_seconds: float = 2.0, rounds: int = 3
+) -> list[IndexingSpeed]:
+    """Time decode alone, encode alone and the pipeline on the files below ``videos``, ``rounds`` times in turn.
+
+    Each half gets one core (one decode process; one torch thread), so that on two cores the pipeline does
+    not have to share what the halves had alone.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    encoder = OpenClipEncoder(model, "cpu")
+    files = find_videos([videos])
+    pictures, _ = _decode(files, encoder, period_seconds)
+    _encode(encoder, pictures[:64])  # warm
+    return [_one_round(files, encoder, period_seconds) for _ in range(rounds)]
+
+
+def _one_round(files: Sequence[Path], encoder: Encoder, period_seconds: float) -> IndexingSpeed:
+    (pictures, video_seconds), decode_seconds = _timed(lambda: _decode(files, encoder, period_seconds))
+    _, encode_seconds = _timed(lambda: _encode(encoder, pictures))
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store.create(Path(folder), encoder.dimension, period_seconds)
+        plan = make_plan(files, [], [])
+        settings = IndexSettings(workers=1)
+        report, pipeline_seconds = _timed(lambda: index_files(plan, store, lambda: encoder, settings))
+    n = len(pictures)
+    if report.frames != n:
+        raise AssertionError(f"the pipeline stored {report.frames} frames, decoding alone gave {n}")
+    return IndexingSpeed(n / decode_seconds, n / encode_seconds, n / pipeline_seconds, n, video_seconds)
+
+
+def _decode(files: Sequence[Path], encoder: Encoder, period_seconds: float) -> tuple[NDArray[np.uint8], float]:
+    parts, video_seconds = [], 0.0
+    for message in decode_all(files, period_seconds, encoder.picture, 1, 600.0):
+        if isinstance(message, Decoded):
+            parts.append(message.batch.pictures)
+        elif isinstance(message, Finished):
+            video_seconds += message.outcome.duration_seconds
+    return np.concatenate(parts), video_seconds
+
+
+def _encode(encoder: Encoder, pictures: NDArray[np.uint8]) -> None:
+    batch = IndexSettings().batch_size_on(encoder.device)
+    for start in range(0, len(pictures), batch):
+        encoder.encode_pictures(pictures[start : start + batch])
+
+
+# ---- one query
+
+
+@dataclass(frozen=True)
+class QuerySpeed:
+    """Median milliseconds at one size of corpus.
+
+    Attributes:
+        rows: frames. ours: one query through ``FlatIndex``, best 100. numpy_float32: one matrix-vector
+            product of the same rows in float32 and the choice of the best 100. faiss_flat: FAISS
+            IndexFlatIP. read: reading the index's bytes once with all cores. recall: of our 100 against
+            the exact ones.
+    """
+
+    rows: int
+    ours: float
+    numpy_float32: float
+    faiss_flat: float
+    read: float
+    recall: float
+
+
+def query_speed(rows: int, repeats: int = 15, k: int = 100) -> QuerySpeed:
+    """Time one exact query over ``rows`` × 512 synthetic frames, in turn with its rivals."""
+    import faiss
+
+    vectors = synthetic_frames(rows)
+    index = FlatIndex(
+        [
+            Segment.build(f"{start}", [VideoFrames(start, vectors[start : start + SEGMENT_ROWS])])
+            for start in range(0, rows, SEGMENT_ROWS)
+        ],
+        DIMENSION,
+    )
+    as_float32 = vectors.astype(np.float32)
+    flat = faiss.IndexFlatIP(DIMENSION)
+    flat.add(as_float32)
+    queries = unit(np.random.default_rng(1).standard_normal((repeats, DIMENSION)))
+    timings: dict[str, list[float]] = {"ours": [], "numpy": [], "faiss": [], "read": []}
+    hits = 0
+    for query in queries:
+        ours, seconds = _timed(partial(index.search, query[None], k))
+        timings["ours"].append(seconds)
+        exact, seconds = _timed(partial(_numpy_best, as_float32, query, k))
+        timings["numpy"].append(seconds)
+        timings["faiss"].append(_timed(partial(flat.search, query[None], k))[1])
+        timings["read"].append(_timed(lambda: read_once(vectors))[1])
+        found = (ours.video_ids + ours.frames)[0]
+        hits += len(set(found.tolist()) & set(exact.tolist()))
+    median = {name: 1e3 * statistics.median(values) for name, values in timings.items()}
+    recall = hits / (repeats * min(k, rows))
+    return QuerySpeed(rows, median["ours"], median["numpy"], median["faiss"], median["read"], recall)
+
+
+def synthetic_frames(rows: int, seed: int = 0) -> NDArray[np.float16]:
+    """(rows, 512) float16 unit vectors in scenes of near-duplicates, as frames of real video lie."""
+    rng = np.random.default_rng(seed)
+    vectors = np.empty((rows, DIMENSION), np.float16)
+    for start in range(0, rows, SEGMENT_ROWS):
+        end = min(rows, start + SEGMENT_ROWS)
+        scenes = rng.standard_normal(((end - start) // 8 + 1, DIMENSION), dtype=np.float32)
+        frames = np.repeat(scenes, 8, axis=0)[: end - start]
+        noise = rng.standard_normal(frames.shape, dtype=np.float32)
+        vectors[start:end] = unit(frames + 0.4 * noise)
+    return vectors
+
+
+def _numpy_best(vectors: NDArray[np.float32], query: NDArray[np.float32], k: int) -> NDArray[np.intp]:
+    scores = vectors @ query
+    k = min(k, len(scores))
+    return np.argpartition(scores, -k)[-k:]
+
+
+def read_once(vectors: NDArray[np.float16]) -> int:
+    """Read every byte once, one share per core: the least that any exact search must do."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    words = vectors.reshape(-1).view(np.int64)
+    shares = np.array_split(words, os.cpu_count() or 1)
+    with ThreadPoolExecutor(len(shares)) as threads:
+        return int(sum(threads.map(np.bitwise_or.reduce, shares)))
+
+
+# ---- a cold start
+
+
+def cold_start(rows: int = 10_000) -> list[tuple[str, float]]:
+    """Seconds of each step of a search from the shell, and of the whole command, each in a fresh process.
+
+    The library holds ``rows`` synthetic frames; the model is ViT-B-32 with random weights, saved to a folder
+    and loaded from there as any ``local-dir:`` model.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        model = save_random_model(Path(temporary) / "model")
+        library = make_library(Path(temporary) / "library", rows, model)
+        command = [sys.executable, "-m", "bench.coldstart", str(library)]
+        subprocess.run(command, check=True, capture_output=True)  # warms the file cache
+        steps = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        search = [sys.executable, "-m", "vclipper.cli", "search", "a dog", "--library", str(library)]
+        _, whole = _timed(lambda: subprocess.run(search, check=True, capture_output=True))
+        bare = [sys.executable, "-c", "import open_clip"]
+        _, import_only = _timed(lambda: subprocess.run(bare, check=True, capture_output=True))
+    parts = [line.rsplit(" ", 1) for line in steps.splitlines()]
+    return [
+        *((name, float(seconds)) for name, seconds in parts),
+        ("vclip search, whole process", whole),
+        ('for comparison: python -c "import open_clip"', import_only),
+    ]
+
+
+def save_random_model(folder: Path) -> str:
+    """ViT-B-32 with random weights as a ``local-dir:`` model; returns its name."""
+    import json
+
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    network = open_clip.create_model("ViT-B-32")
+    save_file(network.state_dict(), folder / "open_clip_model.safetensors")
+    config = {"model_cfg": open_clip.get_model_config("ViT-B-32"), "preprocess_cfg": {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    return f"{LOCAL}{folder}"
+
+
+def make_library(folder: Path, rows: int, model: str) -> Path:
+    """A library of synthetic frames, 75 to a video as in QVHighlights."""
+    from indexer.encoder import weights_fingerprint
+    from indexer.store import VideoRow
+
+    folder.mkdir(parents=True)
+    store = Store.create(folder, DIMENSION, 2.0)
+    vectors = synthetic_frames(rows)
+    videos = []
+    for number, start in enumerate(range(0, rows, 75)):
+        part = VideoFrames.of(number, vectors[start : start + 75])
+        path = Path(f"/films/{number}.mp4")
+        videos.append((VideoRow(number, f"{number}", (path,), len(part.vectors), 2.0 * len(part.vectors)), part))
+    store.commit(videos)
+    manifest.save(Manifest(model, weights_fingerprint(model), DIMENSION, 2.0), folder)
+    follow(folder, store, store.videos())
+    return folder
+
+
+def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    started = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - started
