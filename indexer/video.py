@@ -340,14 +340,10 @@ def _has_open_groups(
 
 
 def _starts_clean_at(container: Any, stream: Any, codec: str, seconds: float) -> bool:
-    import av
-
-    try:
-        container.seek(int(seconds / stream.time_base) + (stream.start_time or 0), stream=stream)
-        packet = next(container.demux(stream))
-    except (av.FFmpegError, OSError, StopIteration):
+    packet = _packet_at(container, stream, int(seconds / stream.time_base) + (stream.start_time or 0))
+    if packet is None or packet.size == 0:
         return True  # a damaged place tells nothing
-    return packet.size == 0 or _is_clean_start(packet, codec, stream.codec_context.extradata)
+    return _is_clean_start(packet, codec, stream.codec_context.extradata)
 
 
 def _is_clean_start(packet: Any, codec: str, extradata: bytes | None) -> bool:
@@ -536,8 +532,9 @@ def _decord_samples(
         image = _square_pixels(
             _decord_picture(reader, place), info.sample_aspect_ratio, info.rotation_degrees
         )
-        progress.next_index, progress.end_seconds = index + 1, end_seconds
+        progress.next_index, progress.end_seconds = index + 1, float(seconds)
         yield SampledFrame(index, image)
+    progress.end_seconds = end_seconds
 
 
 def _decord_reader(path: Path, threads: int) -> Any:
@@ -588,7 +585,7 @@ def _pyav_samples(
         try:
             yield from _pyav_pass(path, info, period_seconds, threads, progress, _wanted_only)
         except _NotAsExpectedError:
-            progress.end_seconds = 0.0
+            pass
         else:
             return
     yield from _pyav_pass(path, info, period_seconds, threads, progress, _in_order)
@@ -655,13 +652,44 @@ def _shown_at(
 def _in_order(
     container: Any, stream: Any, info: VideoInfo, period_seconds: float, progress: _Progress
 ) -> Iterator[_TimedFrame]:
-    """Every frame, decoded from the start, with its time. Damage is noted and passed over."""
-    clock = _Clock(info, stream.time_base)
+    """Every frame with its time, from the start or the one reached. Damage is noted and passed over."""
+    zero = _jump_to(container, stream, info, progress.next_index * period_seconds)
+    clock = _Clock(info, stream.time_base, zero)
     for packet in _packets(container, stream, info, progress):
         for frame in _decoded(packet, stream, info, clock, progress):
             timed = clock.timed(frame)
             if timed is not None:
                 yield timed
+
+
+def _jump_to(container: Any, stream: Any, info: VideoInfo, seconds: float) -> float | None:
+    """Go to the last clean start before ``seconds``, so that a late failure does not cost the whole again.
+
+    Returns what the file's clock says at its first frame; None where the decoding begins at the start.
+    """
+    if seconds <= 0 or info.first_stamp_seconds is None or not _may_skip_packets(info):
+        return None
+    place = int((info.first_stamp_seconds + seconds) / stream.time_base)
+    packet = _packet_at(container, stream, place)
+    is_right = (
+        packet is not None
+        and packet.pts is not None
+        and packet.pts <= place
+        and _is_clean_start(packet, info.codec, stream.codec_context.extradata)
+    )
+    container.seek(packet.pts if is_right else int(stream.start_time or 0), stream=stream)
+    return info.first_stamp_seconds if is_right else None
+
+
+def _packet_at(container: Any, stream: Any, place: int) -> Any:
+    """The packet on which a jump to ``place`` lands, or None."""
+    import av
+
+    try:
+        container.seek(place, stream=stream)
+        return next(container.demux(stream))
+    except (av.FFmpegError, OSError, StopIteration):
+        return None
 
 
 class _NotAsExpectedError(Exception):

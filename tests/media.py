@@ -365,7 +365,7 @@ RECIPES: dict[str, Recipe] = {
     "mkv-variable-rate": replace(_H264, suffix=".mkv", frame_ticks=_VARIABLE_RATE),
     "mp4-long-audio": replace(_H264, audio_seconds=20.0),
     "mkv-long-audio": replace(_H264, suffix=".mkv", audio_seconds=20.0),
-    "flv-long-audio": replace(_H264, suffix=".flv", audio_seconds=20.0, audio_rate=44100),
+    "flv-long-audio": replace(_H264, suffix=".flv", audio_seconds=9.5, audio_rate=44100),
     "ts-long-audio": replace(_H264, suffix=".ts", audio_seconds=20.0),
 }
 

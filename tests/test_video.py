@@ -498,8 +498,20 @@ def test_plain_decoding_goes_on_where_skipping_is_not_possible(
         return honest(timed, frame, info)
 
     monkeypatch.setattr(video, "_expected", stumbles)
-    assert read_all(clip.path, 0.5)[0] == clip.expected(0.5)
+    numbers, outcome = read_all(clip.path, 0.5)
+    assert numbers == clip.expected(0.5)
     assert calls[0] > 40
+    assert outcome.duration_seconds == pytest.approx(8.0)
+
+
+def test_a_late_failure_does_not_cost_the_whole_again(made: Made) -> None:
+    clip = made("mp4-h264")
+    info = probe(clip.path)
+    with video._opened(clip.path) as container:
+        stream = container.streams.video[0]
+        progress = video._Progress(next_index=9)
+        first = next(video._in_order(container, stream, info, 0.5, progress))
+    assert first.start_seconds == 4.0, "the last keyframe before 4.5 s"
 
 
 @pytest.mark.parametrize(
