@@ -67,7 +67,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; every known error becomes one line and exit code 1."""
-    logging.getLogger().setLevel(logging.ERROR)  # OpenCLIP logs what is no news to a user
+    logging.getLogger().setLevel(logging.CRITICAL)  # OpenCLIP logs what the errors below say again
     sys.exit(run(sys.argv[1:]))
 
 
