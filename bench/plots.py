@@ -269,6 +269,7 @@ SYMBOLS = {
     "top_share": "p",
     "smooth_window": "M",
 }
+KNOB_COLOURS = dict(zip(SYMBOLS, (BLUE, "#CC79A7", ORANGE, GREEN, RED), strict=True))
 
 
 @_styled
@@ -309,9 +310,11 @@ def plot_importances(importances: Mapping[str, Mapping[str, float]], target: str
     figure, axes = _figure(1, 1, 0.3 * len(importances) + 0.9)
     panel = axes[0, 0]
     left = np.zeros(len(importances))
-    for name, colour in zip(names, (BLUE, ORANGE, GREEN, RED, GREY), strict=False):
+    for name in names:
         shares = np.array([found.get(name, 0.0) for found in importances.values()])
-        panel.barh(range(len(importances)), shares, left=left, color=colour, label=SYMBOLS[name], height=0.7)
+        panel.barh(
+            range(len(importances)), shares, left=left, color=KNOB_COLOURS[name], label=SYMBOLS[name], height=0.7
+        )
         left += shares
     panel.set_yticks(range(len(importances)), list(importances))
     panel.invert_yaxis()

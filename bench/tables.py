@@ -220,6 +220,17 @@ def baseline_table(measured: Sequence[Row], source: str = "") -> Table:
     return Table(title, WINDOW_COLUMNS, tuple(measured), 2, "", ("baseline", "after"))
 
 
+def corpus_markdown(report: Mapping[str, float], source: str, videos: int, queries: int) -> str:
+    """Corpus-level recalls (:meth:`bench.corpus.CorpusScores.report`) as a Markdown table."""
+    ranks = sorted({int(name.split("@")[1].split()[0]) for name in report if "R@" in name})
+    lines = [("found", *(f"R@{k}" for k in ranks)), ("---", *("---:" for _ in ranks))]
+    for what, suffix in (("video", ""), ("moment", " IoU 0.5"), ("moment", " IoU 0.7")):
+        lines.append((f"{what}{suffix}", *(f"{report[f'{what} R@{k}{suffix}']:.2f}" for k in ranks)))
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    title = f"**Corpus level: {queries} queries over {videos} videos ({source})**"
+    return f"{title}\n\n{body}\n\nMedian search: {report['median search ms']:.0f} ms.\n"
+
+
 def _on(source: str) -> str:
     return f" ({source})" if source else ""
 

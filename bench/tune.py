@@ -182,9 +182,6 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(curve_set: CurveSet, splits: Sequence[Split]) -> None:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     _worker.update(replay=Replay(curve_set), objectives=Objectives(curve_set), splits=splits)
 
 
@@ -208,6 +205,7 @@ def open_study(name: str, storage: str, seed: int = 0, shared: bool = False) -> 
     """Open or make a maximising TPE study in ``storage`` (an Optuna URL)."""
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=shared)
     return optuna.create_study(
         study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
@@ -360,6 +358,24 @@ def best_settings(
         raise InputError(f"the study of {method} {process} {split.name} has no finished trial")
     space = Space(method, process, {})
     return space.settings(study.best_params), float(study.best_value)
+
+
+def whole_study(tuning: Tuning, train: CurveSet, method: str, process: str) -> optuna.Study:
+    """The study over all training queries."""
+    everything = np.arange(len(train))
+    whole = Split("all", everything, everything)
+    return open_study(tuning.study_name(train, method, process, whole), tuning.url)
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """How much each knob matters to the target (PED-ANOVA), knob → share; {} where it cannot be told."""
+    import optuna
+
+    try:
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+    except (RuntimeError, ValueError):
+        return {}
 
 
 def _held_out(

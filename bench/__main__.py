@@ -1,0 +1,5 @@
+"""``python -m bench``: the bench without installing the ``vclip`` command."""
+
+from bench.commands import main
+
+main()

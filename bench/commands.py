@@ -1,0 +1,729 @@
+"""``vclip bench …`` and ``python -m bench …``: the only file of the bench that knows click.
+
+Everything heavy is imported inside the commands, so that the group can be listed at no cost.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from indexer.errors import InputError, VClipperError
+from searcher.settings import METHODS, POSTPROCESSES, SearchSettings
+
+if TYPE_CHECKING:
+    from bench.curves import CurveSet, Features
+    from bench.datasets import Dataset
+    from bench.run import Replay
+    from bench.score import Evaluation
+    from bench.tables import Results, Table
+    from bench.tune import Tuned, Tuning
+    from indexer.encoder import Encoder
+
+DATASET_NAMES = ("qvhighlights", "charades-sta", "activitynet-captions", "tvr")
+TARGET_NAMES = ("windows", "map", "frames")
+FORMATS = ("table", "markdown", "csv", "json")
+Command = Callable[..., Any]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def bench() -> None:
+    """Score, tune and time: everything that prints a figure."""
+
+
+def main() -> None:
+    """Run ``python -m bench``; every known error becomes one line and exit code 1."""
+    try:
+        code = bench.main(prog_name="python -m bench", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except VClipperError as error:
+        click.echo(f"bench: {error}", err=True)
+        code = 1
+    sys.exit(code or 0)
+
+
+# --- options that several commands share ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where curves come from: the options of :func:`_source_options`."""
+
+    annotations: Path
+    dataset: str
+    features: Path | None
+    videos: Path | None
+    saliency: Path | None
+    model: str
+    device: str
+    fps: float
+    cache: Path | None
+
+    @property
+    def period_seconds(self) -> float:
+        """Time between two sampled frames."""
+        from indexer.settings import period_of
+
+        return period_of(self.fps)
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where curves and bench libraries are kept."""
+        if self.cache is not None:
+            return self.cache
+        from platformdirs import user_cache_path
+
+        return user_cache_path("vclipper") / "bench"
+
+    def load_dataset(self) -> Dataset:
+        """The annotations."""
+        from bench.datasets import load_dataset
+
+        return load_dataset(self.annotations, self.dataset)
+
+    def demand_one(self) -> None:
+        """Refuse none or several sources; saliency may stand with features, which give its CFS_c."""
+        if self.videos is not None and (self.features is not None or self.saliency is not None):
+            raise InputError("--videos stands alone", "Drop --features or --saliency")
+        if self.videos is None and self.features is None and self.saliency is None:
+            raise InputError("no curves to work on", "Name --features DIR, --videos DIR or --saliency FILE")
+
+
+def _source_options(command: Command) -> Command:
+    folder = click.Path(path_type=Path)
+    for option in reversed(
+        [
+            click.option("--annotations", required=True, type=folder, help="The data set's annotation file."),
+            click.option("--dataset", type=click.Choice(DATASET_NAMES), default="qvhighlights", show_default=True),
+            click.option("--features", type=folder, help="Features in the Moment-DETR layout."),
+            click.option("--videos", type=folder, help="The videos, {video}.mp4; they are indexed first."),
+            click.option("--saliency", type=folder, help="A prediction file whose saliency is taken as S_c."),
+            click.option("--model", default="ViT-B-32/laion2b_s34b_b79k", show_default=True, help="For --videos."),
+            click.option("--device", default="auto", show_default=True, help="For --videos."),
+            click.option("--fps", default=0.5, show_default=True, help="Sampled frames a second."),
+            click.option("--cache", type=folder, help="Where curves are kept.  [default: user cache folder]"),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _source(options: dict[str, Any]) -> Source:
+    names = ("annotations", "dataset", "features", "videos", "saliency", "model", "device", "fps", "cache")
+    source = Source(**{name: options.pop(name) for name in names})
+    source.demand_one()
+    return source
+
+
+def _format_option(command: Command) -> Command:
+    return click.option(
+        "--format", "style", type=click.Choice(FORMATS), default="table", show_default=True, help="Of the tables."
+    )(command)
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _load_encoder(model: str, device: str) -> Encoder:
+    from indexer.encoder import OpenClipEncoder
+
+    return OpenClipEncoder(model, device)
+
+
+def _features(source: Source, dataset: Dataset) -> Features:
+    """Vectors of videos and queries, from features or from the videos."""
+    from bench.curves import load_features
+
+    if source.features is not None:
+        return load_features(source.features, dataset, source.period_seconds)
+    if source.videos is None:
+        raise InputError("vectors are needed, not only curves", "Name --features DIR or --videos DIR")
+    return _video_features(source, dataset, source.model)
+
+
+def _video_features(source: Source, dataset: Dataset, model: str) -> Features:
+    from bench.videos import features_from_videos
+
+    assert source.videos is not None  # noqa: S101  # the callers have looked
+    encoder = _load_encoder(model, source.device)
+    name = "".join(c if c.isalnum() else "-" for c in f"{model} {source.fps:g}fps")
+    with _progress("indexing") as step:
+        found = features_from_videos(
+            source.videos,
+            dataset,
+            encoder,
+            source.cache_folder / f"library-{name}",
+            source.period_seconds,
+            lambda progress: step(progress.files_done, progress.files, ""),
+        )
+    for file, reason in found.failed.items():
+        _note(f"cannot be read: {file}: {reason}")
+    return found.features
+
+
+def _curves(source: Source) -> CurveSet:
+    """The curves the options name, from the cache where they are there; missing videos are named."""
+    from bench.curves import cache_path, cached, curves_from_features, curves_from_saliency, folder_state
+    from bench.score import load_predictions
+
+    dataset = source.load_dataset()
+    folder, model = source.features or source.videos, "" if source.videos is None else source.model
+    curve_set = None
+    if folder is not None:
+        path = cache_path(source.cache_folder, dataset, folder_state(folder), model, f"{source.period_seconds:g}")
+        curve_set = cached(path, dataset, lambda: curves_from_features(_features(source, dataset), dataset))
+    if source.saliency is not None:
+        curve_set = curves_from_saliency(load_predictions(source.saliency, dataset), dataset, curve_set)
+    assert curve_set is not None  # noqa: S101  # demand_one
+    _name_missing(curve_set)
+    return curve_set
+
+
+def _name_missing(curve_set: CurveSet) -> None:
+    without = len(curve_set.dataset) - len(curve_set)
+    if curve_set.missing:
+        names = ", ".join(curve_set.missing[:10]) + (", …" if len(curve_set.missing) > 10 else "")
+        _note(f"missing videos: {len(curve_set.missing)} of {len(curve_set.dataset.videos)}: {names}")
+    if without:
+        _note(f"{without} of {len(curve_set.dataset)} queries have no curve and count as misses")
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr: call it with done, total and what was just worked on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+
+
+def _print_tables(tables: Sequence[Table], style: str, results: Results | None = None) -> None:
+    if style == "json":
+        from dataclasses import asdict
+
+        click.echo(json.dumps(asdict(results) if results else [asdict(t) for t in tables], indent=1))
+    elif style == "table":
+        from rich.console import Console
+
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        for table in tables:
+            console.print(table.rich())
+            console.print()
+    else:
+        texts = [
+            table.markdown() if style == "markdown" else f"# {table.title}\n{table.csv()}" for table in tables
+        ]
+        click.echo("\n".join(texts))
+
+
+# --- score ------------------------------------------------------------------------------------------
+
+
+@bench.command()
+@click.argument("predictions", type=click.Path(path_type=Path))
+@click.argument("ground_truth", type=click.Path(path_type=Path))
+@click.option("--dataset", type=click.Choice(DATASET_NAMES), default="qvhighlights", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The official report's keys, and ours under 'extra'.")
+@click.option("--rows", type=click.Path(path_type=Path), help="Write one JSON object a query here.")
+def score(predictions: Path, ground_truth: Path, dataset: str, as_json: bool, rows: Path | None) -> None:
+    """Score a PREDICTIONS file against GROUND_TRUTH as the QVHighlights evaluator does.
+
+    The ground truth decides which queries count: a missing or empty prediction is a miss.
+    """
+    from bench.score import score_file
+
+    evaluation = score_file(predictions, ground_truth, dataset)
+    if rows is not None:
+        rows.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in evaluation.rows()))
+    if as_json:
+        click.echo(json.dumps({**evaluation.report(), "extra": evaluation.extras()}, indent=4))
+        return
+    _print_evaluation(evaluation)
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    table = RichTable(title=f"{len(evaluation.dataset)} queries of {evaluation.dataset.name}")
+    table.add_column("figure")
+    table.add_column("percent", justify="right")
+    for name, value in {
+        **evaluation.report()["brief"],
+        "MR-full-mIoU": evaluation.extras()["MR-full-mIoU"],
+    }.items():
+        table.add_row(name, f"{value:.2f}")
+    Console().print(table)
+    for state, qids in (("without a prediction", evaluation.missing), ("with an empty one", evaluation.empty)):
+        if qids:
+            shown = ", ".join(str(qid) for qid in qids[:10]) + (", …" if len(qids) > 10 else "")
+            click.echo(f"{len(qids)} queries {state}, counted as misses: {shown}")
+
+
+# --- run --------------------------------------------------------------------------------------------
+
+
+@bench.command()
+@_source_options
+@click.option("--method", type=click.Choice([*METHODS, "all"]), default="all", show_default=True)
+@click.option("--postprocess", type=click.Choice([*POSTPROCESSES, "all"]), default="all", show_default=True)
+@click.option(
+    "--settings",
+    "settings_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A settings file (several: one row each) instead of the default settings.",
+)
+@click.option("--lambda", "threshold", type=float, help="λ for all rows, instead of the default.")
+@click.option("--beta", "min_confidence", type=float, help="β (VC1).")
+@click.option("--alpha", "cut_threshold", type=float, help="α (VC2).")
+@click.option("--top-share", "-p", type=float, help="p (VC2).")
+@click.option("--smooth-window", "-M", type=int, help="M, odd.")
+@click.option(
+    "--image", type=click.Path(path_type=Path), help="A picture instead of every query's text (--videos)."
+)
+@click.option("--predictions", type=click.Path(path_type=Path), help="Folder for prediction files.")
+@click.option("--results", "results_file", type=click.Path(path_type=Path), help="Write the rows here as JSON.")
+@_format_option
+def run(
+    method: str,
+    postprocess: str,
+    settings_files: tuple[Path, ...],
+    image: Path | None,
+    predictions: Path | None,
+    results_file: Path | None,
+    style: str,
+    **options: Any,
+) -> None:
+    """Run the method on a data set: predictions in the official format, and the tables.
+
+    Curves come from --features (the Moment-DETR layout), --videos or --saliency; they are computed once and
+    cached.
+    """
+    from bench.run import Replay
+    from bench.tables import save_results
+
+    source = _source(options)
+    curve_set = _curves(source) if image is None else _curves_of_image(source, image)
+    rows = _chosen_settings(method, postprocess, settings_files, options)
+    replay = Replay(curve_set)
+    results = _measure(replay, rows)
+    if predictions is not None:
+        _save_predictions(replay, rows, predictions)
+    if results_file is not None:
+        save_results(results_file, results)
+    _print_tables(results.tables(), style, results)
+
+
+def _chosen_settings(
+    method: str, postprocess: str, files: Sequence[Path], knobs: Mapping[str, Any]
+) -> list[SearchSettings]:
+    from bench.tune import read_settings
+
+    if files:
+        return [read_settings(path) for path in files]
+    given = {name: value for name, value in knobs.items() if value is not None}
+    methods = METHODS if method == "all" else (method,)
+    processes = POSTPROCESSES if postprocess == "all" else (postprocess,)
+    return [SearchSettings(method=m, postprocess=p, **given) for m in methods for p in processes]
+
+
+def _curves_of_image(source: Source, image: Path) -> CurveSet:
+    from PIL import Image, UnidentifiedImageError
+
+    from bench.baselines import image_curves
+    from bench.curves import curves_from_features
+    from indexer.encoder import encode_images
+
+    if source.videos is None:
+        raise InputError("--image needs the model that made the vectors", "Use it with --videos DIR")
+    try:
+        with Image.open(image) as opened:
+            picture = opened.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise InputError(f"{image} is not a picture: {error}") from None
+    dataset = source.load_dataset()
+    features = _features(source, dataset)
+    vector = encode_images(_load_encoder(source.model, source.device), [picture])[0]
+    return image_curves(features, curves_from_features(features, dataset), vector)
+
+
+def _measure(replay: Replay, rows: Sequence[SearchSettings]) -> Results:
+    from bench.run import FrameTruth, frame_row, window_row
+    from bench.tables import Results
+
+    truth = FrameTruth(replay.curve_set)
+    return Results(
+        source=replay.curve_set.source,
+        windows=tuple(window_row(replay, settings) for settings in rows),
+        frames=tuple(frame_row(replay, settings, truth) for settings in rows),
+        provenance={"settings": [settings.to_dict() for settings in rows]},
+    )
+
+
+def _save_predictions(replay: Replay, rows: Sequence[SearchSettings], folder: Path) -> None:
+    from bench.score import save_predictions
+
+    for settings in rows:
+        path = folder / f"{settings.method}-{settings.postprocess}.jsonl"
+        save_predictions(path, replay.predictions(settings), replay.curve_set.dataset)
+        _note(f"wrote {path}")
+
+
+# --- tables -----------------------------------------------------------------------------------------
+
+
+@bench.command()
+@click.argument("results", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Also write tables.md and a CSV a table here.")
+@_format_option
+def tables(results: tuple[Path, ...], out: Path | None, style: str) -> None:
+    """The thesis's tables: ours (RESULTS files of run, tune and baselines) beside its and published figures.
+
+    Without RESULTS the thesis's and the papers' figures alone.
+    """
+    from bench import tables as t
+
+    merged = t.Results("")
+    for path in results:
+        merged = merged.merged(t.read_results(path))
+    found = merged.tables() or [t.frame_table(()), t.window_table(()), t.length_table(()), t.comparison_table(())]
+    _print_tables(found, style, merged)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "tables.md").write_text("\n".join(table.markdown() for table in found), encoding="utf-8")
+        for name, table in zip(_file_names(found), found, strict=True):
+            (out / f"{name}.csv").write_text(table.csv(), encoding="utf-8")
+
+
+def _file_names(found: Sequence[Table]) -> list[str]:
+    titles = [table.title.split(",")[0].split(" (")[0] for table in found]
+    return [title.lower().replace(" ", "-") for title in titles]
+
+
+# --- tune -------------------------------------------------------------------------------------------
+
+
+@bench.command()
+@_source_options
+@click.option("--method", type=click.Choice([*METHODS, "all"]), default="all", show_default=True)
+@click.option("--postprocess", type=click.Choice([*POSTPROCESSES, "all"]), default="all", show_default=True)
+@click.option("--target", type=click.Choice(TARGET_NAMES), default="windows", show_default=True)
+@click.option("--folds", default=5, show_default=True, help="Cross-validation by video.")
+@click.option("--train-annotations", type=click.Path(path_type=Path), help="Tune on these, score the others.")
+@click.option("--train-features", type=click.Path(path_type=Path), help="Their features, if not in --features.")
+@click.option("--trials", default=100, show_default=True, help="Optuna trials a study.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--workers", default=2, show_default=True, help="Processes.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("tuning"), show_default=True)
+@_format_option
+def tune(
+    method: str,
+    postprocess: str,
+    target: str,
+    folds: int,
+    train_annotations: Path | None,
+    train_features: Path | None,
+    trials: int,
+    seed: int,
+    workers: int,
+    out: Path,
+    style: str,
+    **options: Any,
+) -> None:
+    """Find λ, β, α, p and M with Optuna; run it again to go on where it stopped.
+
+    Writes to --out: studies.db (SQLite), one settings file a row for `vclip search --settings`, results.json
+    for `bench tables`, and Optuna's plots as PNG.
+    """
+    from bench.tables import Results, save_results
+    from bench.tune import Tuning, cross_validate, save_settings, settings_record, tune_and_validate
+
+    source = _source(options)
+    test = _curves(source)
+    pairs = _pairs(method, postprocess)
+    tuning = Tuning(pairs, target, trials, seed, workers, out / "studies.db")
+    with _progress("tuning") as step:
+        if train_annotations is None:
+            train, used_folds = test, folds
+            found = cross_validate(tuning, test, folds, step)
+        else:
+            train, used_folds = _curves(_train_source(source, train_annotations, train_features)), None
+            found = tune_and_validate(tuning, train, test, step)
+    for tuned in found:
+        path = out / f"{tuned.method}-{tuned.postprocess}-{target}.json"
+        save_settings(path, settings_record(tuned, tuning, train, used_folds))
+    results = Results(
+        source=f"{test.source}, "
+        + ("tuned on train" if used_folds is None else f"tuned by {folds}-fold CV by video"),
+        windows=tuple(tuned.row() for tuned in found),
+        frames=tuple(tuned.row(frames=True) for tuned in found),
+        provenance={f"tune-{target}": {"trials": trials, "seed": seed, "folds": used_folds}},
+    )
+    save_results(out / f"results-{target}.json", results)
+    _plot_studies(tuning, train, found, out)
+    _print_tables(results.tables(), style, results)
+    _print_settings(found)
+
+
+def _pairs(method: str, postprocess: str) -> list[tuple[str, str]]:
+    methods = METHODS if method == "all" else (method,)
+    processes = POSTPROCESSES if postprocess == "all" else (postprocess,)
+    return [(m, p) for m in methods for p in processes]
+
+
+def _train_source(source: Source, annotations: Path, features: Path | None) -> Source:
+    from dataclasses import replace
+
+    return replace(source, annotations=annotations, features=features or source.features)
+
+
+def _plot_studies(tuning: Tuning, train: CurveSet, found: Sequence[Tuned], out: Path) -> None:
+    """History, slices and importances of the studies over all training queries; skipped without matplotlib."""
+    import importlib.util
+
+    if importlib.util.find_spec("matplotlib") is None:
+        _note("no plots: pip install 'vclipper[bench]'")
+        return
+    from bench.plots import plot_importances, plot_study, save
+    from bench.tune import TARGETS, importances, whole_study
+
+    target = TARGETS[tuning.target][0]
+    shares = {}
+    for tuned in found:
+        study = whole_study(tuning, train, tuned.method, tuned.postprocess)
+        title = f"{tuned.method.upper()} {tuned.postprocess}"
+        name = f"study-{tuned.method}-{tuned.postprocess}-{tuning.target}.png"
+        save(plot_study(study, title, target), out / name)
+        shares[title] = importances(study)
+    save(plot_importances(shares, target), out / f"importances-{tuning.target}.png")
+
+
+def _print_settings(found: Sequence[Tuned]) -> None:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    table = RichTable(title="Settings found on all training queries")
+    for name in ("method", "postprocessing", "λ", "β", "α", "p", "M", "training value %"):
+        table.add_column(name)
+    for tuned in found:
+        s = tuned.settings
+        vc1, smooths = s.method == "vc1", "smooth" in s.postprocess
+        table.add_row(
+            s.method,
+            s.postprocess,
+            f"{s.effective_threshold:.3f}",
+            f"{s.min_confidence:.3f}" if vc1 else "–",
+            "–" if vc1 else f"{s.cut_threshold:.3f}",
+            "–" if vc1 else f"{s.top_share:.2f}",
+            str(s.smooth_window) if smooths else "–",
+            f"{100 * tuned.training_value:.2f}",
+        )
+    Console(stderr=True).print(table)
+
+
+# --- baselines --------------------------------------------------------------------------------------
+
+
+@bench.command()
+@_source_options
+@click.option("--folds", default=5, show_default=True, help="For choosing parameters, by video.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--results", "results_file", type=click.Path(path_type=Path), help="Write the rows here as JSON.")
+@_format_option
+def baselines(folds: int, seed: int, results_file: Path | None, style: str, **options: Any) -> None:
+    """Other people's ways from curve to windows, on the same curves, tuned on the same folds."""
+    from bench.baselines import example_pictures, image_curves, run_baselines
+    from bench.tables import Results, save_results
+
+    source = _source(options)
+    curve_set = _curves(source)
+    images = None
+    if source.saliency is None:
+        features = _features(source, curve_set.dataset)
+        images = image_curves(features, curve_set, example_pictures(features, curve_set))
+    found = run_baselines(curve_set, folds, seed, images)
+    results = Results(
+        source=f"{curve_set.source}, parameters chosen by {folds}-fold CV by video",
+        baselines=tuple(result.row for result in found),
+        provenance={"baselines": {result.name: dict(result.parameters) for result in found}},
+    )
+    if results_file is not None:
+        save_results(results_file, results)
+    from bench.tables import baseline_table
+
+    _print_tables([baseline_table(results.baselines, results.source)], style, results)
+    for result in found:
+        if result.parameters:
+            _note(f"{result.name}: {dict(result.parameters)}")
+
+
+# --- models -----------------------------------------------------------------------------------------
+
+
+@bench.command()
+@_source_options
+@click.option("--models", "names", required=True, multiple=True, help="An OpenCLIP model; name several.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Write the bar plot (figure 17) here.")
+@click.option("--json", "as_json", is_flag=True)
+def models(names: tuple[str, ...], plot: Path | None, as_json: bool, **options: Any) -> None:
+    """Compare OpenCLIP models on --videos: average frame IoU of VC1 + norm over six λ."""
+    from bench.curves import curves_from_features
+    from bench.models import assess
+
+    source = _source(options)
+    if source.videos is None:
+        raise InputError("models are compared on videos", "Name --videos DIR")
+    dataset = source.load_dataset()
+    found = []
+    for name in names:
+        curve_set = curves_from_features(_video_features(source, dataset, name), dataset)
+        _name_missing(curve_set)
+        found.append(assess(name, curve_set))
+    found.sort(key=lambda scored: -scored.mean)
+    if plot is not None:
+        from bench.plots import plot_models, save
+
+        save(plot_models({scored.model: scored.by_level for scored in found}), plot)
+        _note(f"wrote {plot}")
+    if as_json:
+        click.echo(json.dumps([{"model": s.model, "mean": s.mean, "by_lambda": dict(s.by_level)} for s in found]))
+        return
+    for scored in found:
+        levels = "  ".join(f"{level:.2f}: {value:.3f}" for level, value in scored.by_level.items())
+        click.echo(f"{scored.mean:.3f}  {scored.model}  ({levels})")
+
+
+# --- plots ------------------------------------------------------------------------------------------
+
+
+@bench.group()
+def plots() -> None:
+    """Figures as PNG files."""
+
+
+@plots.command("curves")
+@_source_options
+@click.option("--qid", "qids", multiple=True, help="A query; name several for one figure.  [default: the first]")
+@click.option(
+    "--settings", "settings_file", type=click.Path(path_type=Path), help="Settings to draw windows with."
+)
+@click.option("--method", type=click.Choice(METHODS), default="vc1", show_default=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path))
+def plot_curves(qids: tuple[str, ...], settings_file: Path | None, method: str, out: Path, **options: Any) -> None:
+    """S_c and CFS_c of queries with the ground truth (figures 13, 15 and 16)."""
+    from bench.plots import plot_queries, save
+    from bench.tune import read_settings
+
+    curve_set = _curves(_source(options))
+    settings = read_settings(settings_file) if settings_file else SearchSettings(method=method)
+    places = [_place(curve_set, qid) for qid in qids] or [0]
+    queries = [curve_set.queries[place] for place in places]
+    save(plot_queries(queries, [curve_set.curves[place] for place in places], settings), out)
+    _note(f"wrote {out}")
+
+
+def _place(curve_set: CurveSet, qid: str) -> int:
+    for place, query in enumerate(curve_set.queries):
+        if str(query.qid) == qid:
+            return place
+    raise InputError(f"no query {qid} with a curve in {curve_set.dataset.source}")
+
+
+@plots.command("iou")
+@_source_options
+@click.option(
+    "--settings", "settings_files", multiple=True, type=click.Path(path_type=Path), help="One panel each."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path))
+def plot_iou(settings_files: tuple[Path, ...], out: Path, **options: Any) -> None:
+    """Distribution of queries by frame IoU (figure 19).
+
+    Without --settings: VC1 none, VC1 norm and VC2 smoothed, with default settings.
+    """
+    from bench.plots import plot_iou_histograms, save
+    from bench.run import FrameTruth, Replay
+    from bench.tune import read_settings
+
+    chosen = [read_settings(path) for path in settings_files] or [
+        SearchSettings(method="vc1", postprocess="none"),
+        SearchSettings(method="vc1", postprocess="norm"),
+        SearchSettings(method="vc2", postprocess="smooth_norm"),
+    ]
+    replay = Replay(_curves(_source(options)))
+    truth = FrameTruth(replay.curve_set)
+    groups = {f"{s.method.upper()} {s.postprocess}": truth.score(replay.windows(s)).iou for s in chosen}
+    save(plot_iou_histograms(groups), out)
+    _note(f"wrote {out}")
+
+
+@plots.command("ssim")
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", default="ViT-B-32/laion2b_s34b_b79k", show_default=True)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--fps", default=0.5, show_default=True)
+@click.option("--alpha", "cut_threshold", default=0.85, show_default=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path))
+def plot_ssim(
+    videos: tuple[Path, ...], model: str, device: str, fps: float, cut_threshold: float, out: Path
+) -> None:
+    """CFS_c beside frame-to-frame SSIM of videos (figure 14)."""
+    from bench.plots import plot_scenes, save
+    from bench.videos import scene_curves
+    from indexer.settings import period_of
+
+    encoder = _load_encoder(model, device)
+    curves = [scene_curves(path, encoder, period_of(fps)) for path in videos]
+    save(plot_scenes(curves, cut_threshold), out)
+    _note(f"wrote {out}")
+
+
+# --- corpus -----------------------------------------------------------------------------------------
+
+
+@bench.command()
+@_source_options
+@click.option("--settings", "settings_file", type=click.Path(path_type=Path), help="A settings file.")
+@click.option("--workers", default=2, show_default=True, help="Processes.")
+@click.option("--json", "as_json", is_flag=True)
+def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: Any) -> None:
+    """Find video and moment among all videos of a split: R@1/5/10/100, through library and FAISS index."""
+    from bench.corpus import build_corpus, corpus_folder, score_corpus
+    from bench.tables import corpus_markdown
+    from bench.tune import read_settings
+
+    source = _source(options)
+    settings = read_settings(settings_file) if settings_file else SearchSettings()
+    dataset = source.load_dataset()
+    features = _features(source, dataset)
+    library = corpus_folder(source.cache_folder, features)
+    build_corpus(features, dataset, library)
+    with _progress("searching") as step:
+        scores = score_corpus(library, features, dataset, settings, workers, lambda a, b: step(a, b, ""))
+    report = scores.report()
+    if as_json:
+        click.echo(json.dumps({"source": features.source, "settings": settings.to_dict(), **report}, indent=1))
+        return
+    click.echo(corpus_markdown(report, features.source, len(features.frames), len(dataset)))
