@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from PIL import Image
 
 SLACK_SECONDS = 1e-3

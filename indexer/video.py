@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from indexer.errors import InputError, VideoError
 from indexer.frames import SLACK_SECONDS, sample_times
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from PIL import Image
 
 DecoderName = Literal["decord", "pyav"]
@@ -399,7 +399,7 @@ def _displayed_size(width: int, height: int, aspect: Fraction, rotation_degrees:
 
 
 def _is_hdr(context: Any, frame: Any) -> bool:
-    transfers = {context.color_trc, frame.color_trc if frame is not None else None}
+    transfers = {context.color_trc, getattr(frame, "color_trc", None)}  # older PyAV: not on frames
     return not transfers.isdisjoint(_HDR_TRANSFERS)
 
 
@@ -980,7 +980,7 @@ def _hdr_pixels(frame: Any) -> npt.NDArray[np.uint8]:
     scale = min(1.0, _HDR_SHORT_SIDE / min(frame.width, frame.height))
     width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
     levels = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
-    nits = _hlg_nits() if frame.color_trc == 18 else _pq_nits()
+    nits = _hlg_nits() if getattr(frame, "color_trc", None) == 18 else _pq_nits()
     light = (nits / _DIFFUSE_WHITE_NITS).astype(np.float32)[levels] @ _BT2020_TO_BT709.T
     return _srgb_levels(_tone_mapped(np.maximum(light, 0.0)))
 

@@ -7,6 +7,7 @@ knows which frame a decoder really gave. Everything is written with PyAV: no pro
 
 from __future__ import annotations
 
+import bisect
 import io
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -86,7 +87,7 @@ class MadeVideo:
 
     def number_at(self, seconds: float) -> int:
         """The number of the frame shown at ``seconds``."""
-        return self.numbers[int(np.searchsorted(self.times_seconds, seconds + 1e-3, side="right")) - 1]
+        return self.numbers[bisect.bisect_right(self.times_seconds, seconds + 1e-3) - 1]
 
     def expected(self, period_seconds: float) -> list[int]:
         """The numbers of the frames shown at 0, T, 2T … while the picture lasts."""

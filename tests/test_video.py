@@ -8,7 +8,6 @@ import socket
 import sys
 import tempfile
 import threading
-import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -698,6 +697,7 @@ def open_files() -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("way", ["chosen", "pyav", "in order"])
 def test_three_hours_in_flat_memory(
     way: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
@@ -712,17 +712,15 @@ def test_three_hours_in_flat_memory(
     clip = media.make(path, recipe) if not path.exists() else media._made(path, recipe)
     if way != "chosen":
         {"pyav": only_pyav, "in order": in_order}[way](monkeypatch)
-    tracemalloc.start()
     numbers: list[int] = []
     peaks_kib: list[int] = []
     for frame in decode(clip.path, probe(clip.path), 2.0):
         numbers.append(media.read_number(frame.image))
         if frame.index % 900 == 500:
             peaks_kib.append(resident_kib())
-    tracemalloc.stop()
     assert numbers == clip.expected(2.0)
     assert len(numbers) == 5400
-    assert peaks_kib[-1] - peaks_kib[0] < 30_000
+    assert peaks_kib[-1] - peaks_kib[1] < 60_000, "all pictures together would take 330 MB"
 
 
 def resident_kib() -> int:
