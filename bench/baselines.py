@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from bench.curves import CurveSet, Features, with_common_range
-from bench.run import Row, window_rows, window_values
+from bench.run import Row, split_name, window_rows, window_values
 from bench.score import Prediction, evaluate
 from bench.tune import Objectives, Split, folds_by_video
 from indexer.vectors import Float32, next_frame_similarity, unit
@@ -279,7 +279,9 @@ def run_baseline(name: str, baseline: Baseline, curve_set: CurveSet, splits: Seq
             predictions.append(Prediction(qid, window_rows(answers[best][int(place)])))
     values = window_values(evaluate(predictions, curve_set.dataset))
     chosen = settings[int(hits.mean(axis=1).argmax())]
-    return BaselineResult(name, Row(baseline.title, baseline.source, values), chosen)
+    return BaselineResult(
+        name, Row(baseline.title, baseline.source, values, split=split_name(curve_set.dataset)), chosen
+    )
 
 
 def run_baselines(

@@ -372,11 +372,11 @@ def _curves_of_image(source: Source, image: Path) -> CurveSet:
 
 def _measure(replay: Replay, rows: Sequence[SearchSettings]) -> Results:
     from bench.run import FrameTruth, frame_row, window_row
-    from bench.tables import Results
+    from bench.tables import Results, described
 
     truth = FrameTruth(replay.curve_set)
     return Results(
-        source=replay.curve_set.source,
+        source=described(replay.curve_set.dataset, replay.curve_set.source),
         windows=tuple(window_row(replay, settings) for settings in rows),
         frames=tuple(frame_row(replay, settings, truth) for settings in rows),
         provenance={"settings": [settings.to_dict() for settings in rows]},
@@ -419,7 +419,7 @@ def tables(results: tuple[Path, ...], out: Path | None, style: str) -> None:
 
 
 def _file_names(found: Sequence[Table]) -> list[str]:
-    titles = [table.title.split(",")[0].split(" (")[0] for table in found]
+    titles = [table.title.split(":")[0].replace(",", "") for table in found]
     return [title.lower().replace(" ", "-") for title in titles]
 
 
@@ -556,7 +556,7 @@ def _print_settings(found: Sequence[Tuned]) -> None:
 def baselines(folds: int, seed: int, results_file: Path | None, style: str, **options: Any) -> None:
     """Other people's ways from curve to windows, on the same curves, tuned on the same folds."""
     from bench.baselines import example_pictures, image_curves, run_baselines
-    from bench.tables import Results, save_results
+    from bench.tables import Results, baseline_table, described, save_results
 
     source = _source(options)
     curve_set = _curves(source)
@@ -566,14 +566,12 @@ def baselines(folds: int, seed: int, results_file: Path | None, style: str, **op
         images = image_curves(features, curve_set, example_pictures(features, curve_set))
     found = run_baselines(curve_set, folds, seed, images)
     results = Results(
-        source=f"{curve_set.source}, parameters chosen by {folds}-fold CV by video",
+        source=described(curve_set.dataset, f"{curve_set.source}, parameters chosen by {folds}-fold CV by video"),
         baselines=tuple(result.row for result in found),
         provenance={"baselines": {result.name: dict(result.parameters) for result in found}},
     )
     if results_file is not None:
         save_results(results_file, results)
-    from bench.tables import baseline_table
-
     _print_tables([baseline_table(results.baselines, results.source)], style, results)
     for result in found:
         if result.parameters:

@@ -97,7 +97,7 @@ class MomentScores:
     def mean_average_precision(self, iou: float | None = None) -> float:
         """MAP at one IoU threshold, or the mean over all ten."""
         if iou is None:
-            return _mean(self.average_precision.mean(axis=0))
+            return _mean(self.average_precision)
         return _mean(self.average_precision[:, IOU_THRESHOLDS.index(iou)])
 
     def mean_iou(self) -> float:

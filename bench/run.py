@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.curves import CurveSet
+from bench.datasets import Dataset
 from bench.metrics import WINDOWS_PER_QUERY, FrameScores, percent, score_frames
 from bench.score import Evaluation, Prediction, evaluate
 from searcher.postprocess import postprocess
@@ -111,6 +112,12 @@ class Row:
     split: str = "val"
 
 
+def split_name(dataset: Dataset) -> str:
+    """``train``, ``val`` or ``test`` where the annotation file's name says so, else that name."""
+    found = re.search(r"train|val|test", dataset.source.stem)
+    return found[0] if found else dataset.source.stem
+
+
 def window_values(evaluation: Evaluation) -> dict[str, float]:
     """The window table's columns in percent (:data:`WINDOW_COLUMNS`)."""
     full = evaluation.moments["full"]
@@ -129,7 +136,8 @@ def window_values(evaluation: Evaluation) -> dict[str, float]:
 def window_row(replay: Replay, settings: SearchSettings) -> Row:
     """One line of the window table: replay, score, name."""
     evaluation = evaluate(replay.predictions(settings), replay.curve_set.dataset)
-    return Row(settings.method, settings.postprocess, window_values(evaluation))
+    split = split_name(replay.curve_set.dataset)
+    return Row(settings.method, settings.postprocess, window_values(evaluation), split=split)
 
 
 def frame_row(replay: Replay, settings: SearchSettings, truth: FrameTruth | None = None) -> Row:
@@ -137,9 +145,5 @@ def frame_row(replay: Replay, settings: SearchSettings, truth: FrameTruth | None
     scores = (truth or FrameTruth(replay.curve_set)).score(replay.windows(settings))
     answered = len(replay.curve_set) / len(replay.curve_set.dataset)
     values = {name: round(value * answered, 4) for name, value in scores.report().items()}
-    return Row(settings.method, settings.postprocess, values)
-
-
-def with_combination(settings: SearchSettings, method: str, process: str) -> SearchSettings:
-    """The same settings for another method and postprocessing."""
-    return dataclasses.replace(settings, method=method, postprocess=process)
+    split = split_name(replay.curve_set.dataset)
+    return Row(settings.method, settings.postprocess, values, split=split)

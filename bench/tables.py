@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.run import FRAME_COLUMNS, WINDOW_COLUMNS, Row
+from bench.datasets import Dataset
+from bench.run import FRAME_COLUMNS, WINDOW_COLUMNS, Row, split_name
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+QVHIGHLIGHTS = "QVHighlights"
 MEASURED, THESIS, PAPER = "measured", "thesis", "paper"
 LENGTH_COLUMNS = ("long", "middle", "short")
 MAIN_COLUMNS = ("R1@0.5", "R1@0.7", "mAP", "mAP@0.5", "mAP@0.75", "mIoU")
@@ -187,37 +189,51 @@ def beside(measured: Sequence[Row], published: Sequence[Row]) -> tuple[Row, ...]
     return (*lines, *partner.values())
 
 
-def frame_table(measured: Sequence[Row], source: str = "") -> Table:
-    """Frames per video (thesis figure 18)."""
-    title = f"Frames per video, QVHighlights{_on(source)}"
-    return Table(title, FRAME_COLUMNS, beside(measured, THESIS_FRAMES), 3, MEASURED_NOTE)
+def frame_table(measured: Sequence[Row], on: str = QVHIGHLIGHTS) -> Table:
+    """Frames per video (thesis figure 18); ``on`` says what was measured on."""
+    rows = beside(measured, THESIS_FRAMES) if _comparable(on) else tuple(measured)
+    return Table(f"Frames per video: {on}", FRAME_COLUMNS, rows, 3, _measured_note(on))
 
 
-def window_table(measured: Sequence[Row], source: str = "") -> Table:
+def window_table(measured: Sequence[Row], on: str = QVHIGHLIGHTS) -> Table:
     """Windows per video (thesis section 4.2.2)."""
-    title = f"Windows per video, QVHighlights{_on(source)}"
-    return Table(title, MAIN_COLUMNS, beside(measured, THESIS_WINDOWS), 2, MEASURED_NOTE)
+    rows = beside(measured, THESIS_WINDOWS) if _comparable(on) else tuple(measured)
+    return Table(f"Windows per video: {on}", MAIN_COLUMNS, rows, 2, _measured_note(on))
 
 
-def length_table(measured: Sequence[Row], source: str = "") -> Table:
+def length_table(measured: Sequence[Row], on: str = QVHIGHLIGHTS) -> Table:
     """MAP by the moments' length (thesis section 4.2.2)."""
-    title = f"Windows by length (mAP), QVHighlights{_on(source)}"
-    return Table(title, LENGTH_COLUMNS, beside(measured, THESIS_WINDOWS), 2, MEASURED_NOTE)
+    rows = beside(measured, THESIS_WINDOWS) if _comparable(on) else tuple(measured)
+    return Table(f"Windows by length, mAP: {on}", LENGTH_COLUMNS, rows, 2, _measured_note(on))
 
 
-def comparison_table(measured: Sequence[Row], source: str = "") -> Table:
+def comparison_table(measured: Sequence[Row], on: str = QVHIGHLIGHTS) -> Table:
     """Ours, the thesis's best rows and published systems (thesis section 4.4)."""
     best = [row for row in THESIS_WINDOWS if row.postprocess == "log_smooth_norm"]
     ranked = sorted(measured, key=lambda row: -row.values.get("R1@0.5", 0.0))
-    title = f"Comparison, QVHighlights{_on(source)}"
     rows = (*ranked, *best, *PUBLISHED, *PUBLISHED_LATER)
-    return Table(title, COMPARISON_COLUMNS, rows, 2, SPLIT_NOTE, ("system", "kind"))
+    return Table(f"Comparison: {on}", COMPARISON_COLUMNS, rows, 2, SPLIT_NOTE, ("system", "kind"))
 
 
-def baseline_table(measured: Sequence[Row], source: str = "") -> Table:
+def baseline_table(measured: Sequence[Row], on: str = QVHIGHLIGHTS) -> Table:
     """Baselines on the same curves."""
-    title = f"Baselines on the same curves, QVHighlights{_on(source)}"
-    return Table(title, WINDOW_COLUMNS, tuple(measured), 2, "", ("baseline", "after"))
+    return Table(f"Baselines: {on}", WINDOW_COLUMNS, tuple(measured), 2, "", ("baseline", "after"))
+
+
+def _comparable(on: str) -> bool:
+    """Whether the thesis's and the papers' figures are about the same data set."""
+    return on.startswith(QVHIGHLIGHTS)
+
+
+def _measured_note(on: str) -> str:
+    return MEASURED_NOTE if _comparable(on) else ""
+
+
+def described(dataset: Dataset, curves: str) -> str:
+    """What rows were measured on: the public split where it is one, and the curves."""
+    split = split_name(dataset)
+    name = f"{dataset.name} {split}" if split in ("train", "val", "test") else dataset.source.name
+    return f"{name}, {curves}"
 
 
 def corpus_markdown(report: Mapping[str, float], source: str, videos: int, queries: int) -> str:
@@ -231,10 +247,6 @@ def corpus_markdown(report: Mapping[str, float], source: str, videos: int, queri
     return f"{title}\n\n{body}\n\nMedian search: {report['median search ms']:.0f} ms.\n"
 
 
-def _on(source: str) -> str:
-    return f" ({source})" if source else ""
-
-
 # --- results files ----------------------------------------------------------------------------------
 
 
@@ -243,7 +255,7 @@ class Results:
     """Measured rows as they travel between commands.
 
     Attributes:
-        source: the curves they were measured on, for people.
+        source: what they were measured on (:func:`described`).
         windows, frames, baselines: table rows; empty where not measured.
         provenance: how they were made.
     """
@@ -263,7 +275,7 @@ class Results:
             found += [window_table(self.windows, self.source), length_table(self.windows, self.source)]
         if self.baselines:
             found.append(baseline_table(self.baselines, self.source))
-        if self.windows or self.baselines:
+        if (self.windows or self.baselines) and _comparable(self.source):
             found.append(comparison_table([*self.windows, *self.baselines], self.source))
         return found
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.curves import CurveSet
 from bench.metrics import WINDOWS_PER_QUERY, Windows, average_precision, first_window_iou
-from bench.run import SMOOTHING, FrameTruth, Replay, Row, window_rows, window_values
+from bench.run import SMOOTHING, FrameTruth, Replay, Row, split_name, window_rows, window_values
 from bench.score import Prediction, evaluate, truth_windows
 from indexer.errors import InputError
 from searcher.select import Window
@@ -328,6 +328,7 @@ class Tuned:
         held_out_frames: frame columns (shares), likewise.
         settings: from the study over all training queries.
         training_value: that study's best value of the target.
+        split: what the held-out queries are called.
         by_fold: settings of each fold's study.
     """
 
@@ -337,12 +338,13 @@ class Tuned:
     held_out_frames: Mapping[str, float]
     settings: SearchSettings
     training_value: float
+    split: str
     by_fold: Sequence[SearchSettings] = field(default_factory=list)
 
     def row(self, frames: bool = False) -> Row:
         """The combination as a table line."""
         values = self.held_out_frames if frames else self.held_out
-        return Row(self.method, self.postprocess, dict(values))
+        return Row(self.method, self.postprocess, dict(values), split=self.split)
 
 
 def best_settings(
@@ -437,7 +439,7 @@ def _collect(
     final, value = best_settings(tuning, train, method, process, whole)
     tests = [part.test for part in parts]
     windows, frames = _held_out(test, list(zip(by_fold, tests, strict=True)))
-    return Tuned(method, process, windows, frames, final, value, by_fold)
+    return Tuned(method, process, windows, frames, final, value, split_name(test.dataset), by_fold)
 
 
 def settings_record(tuned: Tuned, tuning: Tuning, curve_set: CurveSet, folds: int | None) -> dict[str, Any]:
