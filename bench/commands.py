@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bench.datasets import Dataset
     from bench.run import Replay
     from bench.score import Evaluation
+    from bench.speed import Grid
     from bench.tables import Results, Table
     from bench.tune import Tuned, Tuning
     from indexer.encoder import Encoder
@@ -725,3 +726,32 @@ def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: A
         click.echo(json.dumps({"source": features.source, "settings": settings.to_dict(), **report}, indent=1))
         return
     click.echo(corpus_markdown(report, features.source, len(features.frames), len(dataset)))
+
+
+# --- speed ------------------------------------------------------------------------------------------
+
+
+@bench.command()
+@click.option(
+    "--videos", type=click.Path(path_type=Path), help="Videos to index; without it that part is left out."
+)
+@click.option("--rounds", default=3, show_default=True, help="How often halves and pipeline are timed in turn.")
+@click.option("--rows", default="10000,100000,1000000", show_default=True, help="Corpus sizes for one query.")
+@click.option("--part", type=click.Choice(("all", "index", "query", "start")), default="all", show_default=True)
+@click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
+def speed(videos: Path | None, rounds: int, rows: str, part: str, style: str) -> None:
+    """Time indexing and its halves, one query beside NumPy and memory, and a cold start."""
+    from bench import speed as timing
+
+    if part == "index" and videos is None:
+        raise InputError("nothing to index", "Name some videos: --videos DIR")
+    tables: list[Grid] = []
+    if part in ("all", "index") and videos is not None:
+        tables.append(timing.indexing_table(timing.indexing_speed(videos, rounds=rounds)))
+    if part in ("all", "query"):
+        sizes = [int(size) for size in rows.split(",")]
+        tables.append(timing.query_table([timing.query_speed(size) for size in sizes]))
+    if part in ("all", "start"):
+        tables.append(timing.start_table(timing.cold_start()))
+    for table in tables:
+        click.echo(table.text(markdown=style == "markdown") + "\n")

@@ -266,3 +266,81 @@ def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
     started = time.perf_counter()
     result = work()
     return result, time.perf_counter() - started
+
+
+# ---- tables
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A small table of texts: title, header, lines."""
+
+    title: str
+    header: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+
+    def text(self, markdown: bool = False) -> str:
+        """Aligned columns, or a Markdown table."""
+        rows = [self.header, *self.lines]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self.header))]
+        cells = [
+            [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+            for row in rows
+        ]
+        if not markdown:
+            return "\n".join([self.title, *("  ".join(row).rstrip() for row in cells)])
+        ruler = ["-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+        lines = ["| " + " | ".join(row) + " |" for row in (cells[0], ruler, *cells[1:])]
+        return "\n".join([f"**{self.title}**", "", *lines])
+
+
+def indexing_table(rounds: Sequence[IndexingSpeed]) -> Grid:
+    """Frames/s and × real time of each part: the median over rounds; the share is the median of shares."""
+    first = rounds[0]
+
+    def line(name: str, speeds: Sequence[float]) -> tuple[str, ...]:
+        middle = statistics.median(speeds)
+        spread = f"{min(speeds):.1f} - {max(speeds):.1f}"
+        return name, f"{middle:.1f}", spread, f"{first.times_real_time(middle):.0f}"
+
+    share = statistics.median(r.share for r in rounds)
+    return Grid(
+        f"Indexing {first.frames} frames of {first.video_seconds:.0f} s of video, {len(rounds)} rounds; "
+        f"one decode process, one encoder thread",
+        ("part", "frames/s", "range", "× real time"),
+        (
+            line("decode alone", [r.decode for r in rounds]),
+            line("encode alone (ViT-B-32, random weights)", [r.encode for r in rounds]),
+            line("whole pipeline", [r.pipeline for r in rounds]),
+            ("pipeline / slower half", f"{share:.2f}", "", ""),
+        ),
+    )
+
+
+def query_table(speeds: Sequence[QuerySpeed]) -> Grid:
+    """One line a size: milliseconds, and ours over a bare read of the same bytes."""
+    return Grid(
+        "One exact query, best 100 of n × 512 float16 frames, median milliseconds",
+        ("frames", "ours", "one read of it", "ours / read", "NumPy float32", "FAISS IndexFlatIP", "recall@100"),
+        tuple(
+            (
+                f"{s.rows:,}",
+                f"{s.ours:.2f}",
+                f"{s.read:.2f}",
+                f"{s.ours / s.read:.2f}",
+                f"{s.numpy_float32:.2f}",
+                f"{s.faiss_flat:.2f}",
+                f"{s.recall:.4f}",
+            )
+            for s in speeds
+        ),
+    )
+
+
+def start_table(steps: Sequence[tuple[str, float]]) -> Grid:
+    """Seconds of each step of a search from the shell."""
+    return Grid(
+        "`vclip search` from a cold start, 10,000 frames, ViT-B-32",
+        ("step", "seconds"),
+        tuple((name, f"{seconds:.2f}") for name, seconds in steps),
+    )
