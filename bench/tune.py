@@ -13,7 +13,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,8 +185,8 @@ def _start_worker(curve_set: CurveSet, splits: Sequence[Split]) -> None:
     _worker.update(replay=Replay(curve_set), objectives=Objectives(curve_set), splits=splits)
 
 
-def _run_job(job: Job) -> int:
-    """Run a job's trials in a worker process; how many."""
+def _run_job(job: Job) -> Job:
+    """Run a job's trials with what :func:`_start_worker` laid ready."""
     replay: Replay = _worker["replay"]
     train = _worker["splits"][job.split].train
     space = search_space(replay, job.method, job.postprocess, train)
@@ -198,7 +198,7 @@ def _run_job(job: Job) -> int:
 
     study = open_study(job.study, job.storage, job.seed, job.shared)
     study.optimize(objective, n_trials=job.trials)
-    return job.trials
+    return job
 
 
 def open_study(name: str, storage: str, seed: int = 0, shared: bool = False) -> optuna.Study:
@@ -301,15 +301,22 @@ def run_studies(
     jobs = list(_jobs(tuning, train, splits))
     total = sum(job.trials for job in jobs)
     done = 0
+    for job in _finished_jobs(jobs, tuning.workers, train, splits):
+        done += job.trials
+        on_progress(done, total, job.study)
+
+
+def _finished_jobs(jobs: Sequence[Job], workers: int, train: CurveSet, splits: Sequence[Split]) -> Iterator[Job]:
+    """Run the jobs, in this process or in several, and give each as it is done."""
+    if workers == 1:
+        _start_worker(train, splits)
+        yield from map(_run_job, jobs)
+        return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(tuning.workers, context, _start_worker, (train, splits)) as pool:
-        waiting = {pool.submit(_run_job, job): job for job in jobs}
+    with ProcessPoolExecutor(workers, context, _start_worker, (train, splits)) as pool:
         try:
-            while waiting:
-                finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    done += future.result()
-                    on_progress(done, total, waiting.pop(future).study)
+            for future in as_completed([pool.submit(_run_job, job) for job in jobs]):
+                yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

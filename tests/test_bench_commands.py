@@ -1,0 +1,146 @@
+"""The bench's command line on a small data set, end to end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench.commands import bench
+from bench.tune import read_settings
+from indexer.errors import InputError
+from tests.bench_data import write_small_dataset
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> list[str]:
+    annotations = write_small_dataset(tmp_path / "data")
+    return [
+        "--annotations",
+        str(annotations),
+        "--features",
+        str(tmp_path / "data"),
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
+
+
+def invoke(*arguments: object) -> Result:
+    result = CliRunner().invoke(bench, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from bench.commands import bench; "
+        "print(sorted(bench.commands)); "
+        "print([m for m in ('numpy', 'scipy', 'torch', 'optuna', 'matplotlib', 'lancedb') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    commands, heavy = done.stdout.splitlines()
+    for name in ("score", "run", "tables", "tune", "models", "plots", "baselines", "corpus"):
+        assert name in commands
+    assert heavy == "[]"
+
+
+def test_run_writes_predictions_that_score_the_same(source: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "predictions"
+    ran = invoke(
+        "run", *source, "--method", "vc1", "--postprocess", "norm", "--predictions", out, "--format", "json"
+    )
+    row = json.loads(ran.stdout)["windows"][0]
+    scored = invoke("score", out / "vc1-norm.jsonl", source[1], "--json", "--rows", tmp_path / "rows.jsonl")
+    report = json.loads(scored.stdout)
+    assert report["brief"]["MR-full-R1@0.5"] == row["values"]["R1@0.5"]
+    assert report["extra"] == {
+        "MR-full-mIoU": row["values"]["mIoU"],
+        "queries": 20,
+        "missing": 0,
+        "empty": report["extra"]["empty"],
+    }
+    assert "HL-min-VeryGood-mAP" in report["brief"]
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert len(rows) == 20
+    assert {"qid", "query", "IoU", "AP", "state"} <= set(rows[0])
+
+
+def test_run_names_missing_videos(source: list[str], tmp_path: Path) -> None:
+    (tmp_path / "data" / "clip_features" / "v3.npz").unlink()
+    ran = invoke("run", *source, "--method", "vc1", "--postprocess", "norm")
+    assert "missing videos: 1 of 10: v3" in ran.stderr
+    assert "2 of 20 queries have no curve and count as misses" in ran.stderr
+
+
+def test_tune_then_run_then_tables(source: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "tuning"
+    tuned = invoke(
+        *("tune", *source, "--method", "vc1", "--postprocess", "norm", "--folds", 2, "--trials", 3),
+        *("--workers", 1, "--out", out, "--format", "markdown"),
+    )
+    assert "tuned by 2-fold CV by video" in tuned.stdout
+    settings = out / "vc1-norm-windows.json"
+    assert read_settings(settings).postprocess == "norm"
+    ran = invoke("run", *source, "--settings", settings, "--results", tmp_path / "run.json")
+    assert "measured here" in ran.stdout
+    tables = invoke("tables", tmp_path / "run.json", out / "results-windows.json", "--out", tmp_path / "t")
+    assert "57.38" in tables.stdout
+    assert "from its paper" in (tmp_path / "t" / "tables.md").read_text()
+    assert (tmp_path / "t" / "frames-per-video.csv").read_text().startswith("method,postprocessing,figures")
+
+
+def test_tables_alone_show_the_published_figures() -> None:
+    shown = invoke("tables", "--format", "csv").stdout
+    assert "vc1,log_smooth_norm,from the thesis,val,57.38" in shown
+    assert "Moment-DETR w/PT,video + audio,from its paper,test,59.78" in shown
+
+
+def test_baselines(source: list[str], tmp_path: Path) -> None:
+    ran = invoke("baselines", *source, "--folds", 2, "--results", tmp_path / "b.json", "--format", "csv")
+    assert "image query" in ran.stdout
+    assert len(json.loads((tmp_path / "b.json").read_text())["baselines"]) == 8
+
+
+def test_corpus(source: list[str]) -> None:
+    report = json.loads(invoke("corpus", *source, "--workers", 1, "--json").stdout)
+    assert report["video R@1"] > 80
+    text = invoke("corpus", *source, "--workers", 1).stdout
+    assert "| moment IoU 0.7 |" in text
+    assert "20 queries over 10 videos" in text
+
+
+def test_plots(source: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra [bench] is not installed")
+    invoke("plots", "curves", *source, "--qid", 3, "--qid", 5, "--out", tmp_path / "c.png")
+    invoke("plots", "iou", *source, "--out", tmp_path / "i.png")
+    assert (tmp_path / "c.png").stat().st_size > 10_000
+    assert (tmp_path / "i.png").stat().st_size > 10_000
+    with pytest.raises(InputError, match="no query 99"):
+        invoke("plots", "curves", *source, "--qid", 99, "--out", tmp_path / "d.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((), "no curves to work on"),
+        (("--features", "f", "--videos", "v"), "--videos stands alone"),
+        (("--features", "nowhere"), "does not exist"),
+    ],
+)
+def test_a_source_is_demanded(tmp_path: Path, arguments: tuple[str, ...], problem: str) -> None:
+    annotations = write_small_dataset(tmp_path / "data")
+    with pytest.raises(InputError) as error:
+        invoke("run", "--annotations", annotations, "--cache", tmp_path, *arguments)
+    assert problem in str(error.value)
+
+
+def test_known_errors_become_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "score", str(tmp_path / "a"), str(tmp_path / "b")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"bench: {tmp_path / 'b'} does not exist\n"
