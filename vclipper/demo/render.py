@@ -1189,6 +1189,7 @@ def _backdrop_words(backdrop: Backdrop, rng: Rng, keep: float) -> tuple[str, set
         return _pick(rng, partly), {f"on {backdrop.pattern}"}
     words = _pick(rng, _ON[backdrop.pattern])
     words = words.format(a=_spelled(backdrop.colour, rng), b=_spelled(backdrop.colour2, rng))
+    words = words.replace("a orange", "an orange")
     return words, {f for f in _backdrop_facts(backdrop) if f.startswith("on ")}
 
 

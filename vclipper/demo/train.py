@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import open_clip
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -48,8 +49,8 @@ MODEL_DIR = Path(__file__).parent / "model"
 IMAGE_SIZE = 72
 CONTEXT_LENGTH = 32
 FAMILY = 4
-# The end-of-text token has the highest number of all, which is how OpenCLIP finds where a text ends.
-VOCABULARY_PROBE = 20_000
+# So many captions hold every word that captions are made of, but for the odd rare one.
+VOCABULARY_PROBE = 5_000
 
 CONFIG: dict[str, Any] = {
     "model_cfg": {
@@ -82,7 +83,11 @@ CONFIG: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How a training run goes; it ends after `steps`, or after `minutes` where steps are 0."""
+    """How a training run goes; it ends after `steps`, or after `minutes` where steps are 0.
+
+    `workers` processes draw pictures while `threads` threads train. One of each suits two shared cores: where
+    a second thread has to wait for a core, the first one waits with it.
+    """
 
     minutes: float = 30.0
     steps: int = 0
@@ -91,7 +96,8 @@ class Settings:
     learning_rate: float = 1.5e-3
     warmup: int = 100
     workers: int = 1
-    threads: int = 2
+    threads: int = 1
+    start_from: Path | None = None
 
     @property
     def batch_size(self) -> int:
@@ -166,6 +172,7 @@ class Batches:
         )
 
 
+@cache
 def known_tokens(seed: int = 0) -> torch.Tensor:
     """Return the numbers of all tokens that captions are made of, in rising order, int64."""
     rng = np.random.default_rng(seed)
@@ -219,9 +226,17 @@ class WordReader:
 # --- training ---------------------------------------------------------------------------------------------
 
 
-def build_model() -> Any:
-    """Return an untrained model of the demo's architecture."""
-    return open_clip.CLIP(**CONFIG["model_cfg"])
+def _starting_model(folder: Path | None) -> Any:
+    """Return the model in the folder, or an untrained one of the demo's architecture where there is none."""
+    if folder:
+        return open_clip.create_model(f"local-dir:{folder}")
+    model = open_clip.CLIP(**CONFIG["model_cfg"])
+    with torch.no_grad():
+        # A word never met in training must say nothing, rather than something at random.
+        unknown = torch.ones(model.vocab_size, dtype=torch.bool)
+        unknown[known_tokens()] = False
+        model.token_embedding.weight[unknown] = 0
+    return model
 
 
 def _normalise(pictures: torch.Tensor) -> torch.Tensor:
@@ -240,7 +255,7 @@ def _optimizer(modules: list[Any], learning_rate: float) -> torch.optim.Optimize
             decays = parameter.ndim >= 2 and "embedding" not in name
             (weights if decays else rest).append(parameter)
     groups = [{"params": weights, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)
 
 
 def _learning_rate(settings: Settings, step: int, progress: float) -> float:
@@ -259,7 +274,7 @@ def _loader(settings: Settings) -> Iterable[Batch]:
     return loader
 
 
-def _step(model: Any, reader: WordReader, batch: Batch) -> tuple[torch.Tensor, float]:
+def _step(model: Any, reader: WordReader | None, batch: Batch) -> tuple[torch.Tensor, float]:
     """Return the loss of a batch, and the contrastive part of it as a number."""
     # On processors the plain attention kernel is the faster one for so few tokens, forwards and backwards.
     with sdpa_kernel(SDPBackend.MATH):
@@ -270,22 +285,18 @@ def _step(model: Any, reader: WordReader, batch: Batch) -> tuple[torch.Tensor, f
     loss = contrastive_loss(
         functional.normalize(images, dim=-1), functional.normalize(texts, dim=-1), scale, batch.truths
     )
-    return loss + reader.loss(images, batch.words), float(loss.detach())
+    helped = loss + reader.loss(images, batch.words) if reader else loss
+    return helped, float(loss.detach())
 
 
 def train(settings: Settings, report: Callable[[str], None] = print) -> Any:
     """Train a model and return it; `report` gets a line of progress now and then."""
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
-    model = build_model().train()
-    vocabulary = known_tokens()
-    with torch.no_grad():
-        # A word never met in training must say nothing, rather than something at random.
-        unknown = torch.ones(model.vocab_size, dtype=torch.bool)
-        unknown[vocabulary] = False
-        model.token_embedding.weight[unknown] = 0
-    reader = WordReader(vocabulary, CONFIG["model_cfg"]["embed_dim"])
-    optimizer = _optimizer([model, reader.linear], settings.learning_rate)
+    model = _starting_model(settings.start_from).train()
+    # A model that has learned something needs no help, and a new reader would disturb it.
+    reader = None if settings.start_from else WordReader(known_tokens(), CONFIG["model_cfg"]["embed_dim"])
+    optimizer = _optimizer([model, reader.linear] if reader else [model], settings.learning_rate)
     start, shown = time.monotonic(), 0.0
     for step, batch in enumerate(_loader(settings)):
         elapsed = (time.monotonic() - start) / 60
@@ -310,7 +321,8 @@ def save_model(model: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_NAME).write_text(json.dumps(CONFIG, indent=2) + "\n", encoding="utf-8")
     weights = {name: value.detach().half().contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    # Written as any file is, since the library's own writer lets nobody but the owner read it.
+    (folder / WEIGHTS_NAME).write_bytes(save(weights, metadata={"format": "pt"}))
 
 
 # --- evaluation -------------------------------------------------------------------------------------------
@@ -378,8 +390,10 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=30.0, help="how long to train (default: 30)")
     parser.add_argument("--steps", type=int, default=0, help="train for so many steps instead")
     parser.add_argument("--seed", type=int, default=0, help="seed of pictures and weights (default: 0)")
+    parser.add_argument("--start-from", type=Path, help="folder of a model to train on; take another seed then")
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3, help="highest learning rate")
     parser.add_argument("--families", type=int, default=32, help="families of 4 pictures in a batch")
-    parser.add_argument("--threads", type=int, default=2, help="processor threads (default: 2)")
+    parser.add_argument("--threads", type=int, default=1, help="processor threads, besides one process that draws")
     parser.add_argument("--draws", type=int, default=5, help="draws of 100 unseen scenes to measure on")
     parser.add_argument("--evaluate", action="store_true", help="only measure the model in --out")
     return parser
@@ -395,6 +409,8 @@ def main(arguments: list[str] | None = None) -> None:
             seed=options.seed,
             families=options.families,
             threads=options.threads,
+            learning_rate=options.learning_rate,
+            start_from=options.start_from,
         )
         save_model(train(settings, lambda line: print(line, flush=True)), options.out)
     figures = evaluate(options.out, draws=options.draws)
