@@ -21,10 +21,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexer import video
+from indexer import decode_decord, decode_pyav, video
+from indexer.container import open_container
+from indexer.decode_decord import DecordGaveUpError
 from indexer.errors import InputError, VideoError
 from indexer.frames import sample_count
+from indexer.packet_skipping import NotAsExpectedError, Selection, wanted_packets
 from indexer.video import DecodeOutcome, VideoInfo, choose_decoder, decode, probe
+from indexer.video_types import Progress
 from tests import media
 
 DECORD_IS_HERE = video._has_decord()
@@ -102,7 +106,7 @@ def only_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     only_pyav(monkeypatch)
-    monkeypatch.setattr(video, "_may_skip_packets", lambda info: False)
+    monkeypatch.setattr(decode_pyav, "may_skip_packets", lambda info: False)
 
 
 # --------------------------------------------------------------------------------------- contract
@@ -161,10 +165,10 @@ def test_packets_that_nobody_sees_are_not_decoded(made: Made, monkeypatch: pytes
     only_pyav(monkeypatch)
     clip = made("mp4-h264")
     info = probe(clip.path)
-    selection = video._Selection(info, 2.0, 0)
-    with video._opened(clip.path) as container:
+    selection = Selection(info, 2.0, 0)
+    with open_container(clip.path) as container:
         stream = container.streams.video[0]
-        chosen = [p for p in video._wanted_packets(container, stream, info, selection) if p is not None]
+        chosen = [p for p in wanted_packets(container, stream, info, selection) if p is not None]
     assert [float(packet.pts * packet.time_base) for packet in chosen] == [0.0, 2.0, 4.0, 6.0]
 
 
@@ -189,7 +193,7 @@ def groups_of_packets(draw: st.DrawFn) -> list[list[int]]:
 @given(groups_of_packets(), st.floats(0.02, 3.0))
 def test_selected_packets_hold_every_wanted_frame(groups: list[list[int]], period_seconds: float) -> None:
     info = VideoInfo(Path("x"), "mp4", "h264", 1, 1, None, "none", 25.0, first_stamp_seconds=0.0)
-    selection = video._Selection(info, period_seconds, 0)
+    selection = Selection(info, period_seconds, 0)
     given_out: list[int] = []
 
     def take(packets: Iterator[Any]) -> None:
@@ -387,9 +391,7 @@ def test_large_hdr_pictures_are_made_smaller_before_the_arithmetic(tmp_path: Pat
 def test_a_file_cut_off_gives_what_is_there(name: str, tmp_path: Path) -> None:
     clip = media.make_named(name, tmp_path)
     if name == "mp4-av1":
-        clip = media.make(
-            clip.path, replace(media.RECIPES[name], container_options={"movflags": "+faststart"})
-        )
+        clip = media.make(clip.path, replace(media.RECIPES[name], container_options={"movflags": "+faststart"}))
     media.cut(clip.path, 0.6)
     numbers, outcome = read_all(clip.path, 0.5)
     assert 5 <= len(numbers) < len(clip.expected(0.5))
@@ -470,14 +472,14 @@ def test_a_file_that_says_more_than_it_shows_is_partial(made: Made) -> None:
 @pytest.mark.skipif(not DECORD_IS_HERE, reason="decord is not installed")
 def test_pyav_goes_on_where_decord_stops(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = made("mp4-h264")
-    honest = video._decord_picture
+    honest = decode_decord._decord_picture
 
     def fails_after_two_seconds(reader: Any, place: int) -> Image.Image:
         if place > 50:
-            raise video._DecordGaveUpError
+            raise DecordGaveUpError
         return honest(reader, place)
 
-    monkeypatch.setattr(video, "_decord_picture", fails_after_two_seconds)
+    monkeypatch.setattr(decode_decord, "_decord_picture", fails_after_two_seconds)
     numbers, outcome = read_all(clip.path, 0.5)
     assert numbers == clip.expected(0.5)
     assert outcome == DecodeOutcome(True, "", pytest.approx(8.0), "pyav")  # type: ignore[arg-type]
@@ -488,15 +490,15 @@ def test_plain_decoding_goes_on_where_skipping_is_not_possible(
 ) -> None:
     clip = made("mp4-h264")
     only_pyav(monkeypatch)
-    honest, calls = video._expected, [0]
+    honest, calls = decode_pyav._expected, [0]
 
     def stumbles(timed: Any, frame: Any, info: Any) -> Any:
         calls[0] += 1
         if calls[0] > 40:
-            raise video._NotAsExpectedError
+            raise NotAsExpectedError
         return honest(timed, frame, info)
 
-    monkeypatch.setattr(video, "_expected", stumbles)
+    monkeypatch.setattr(decode_pyav, "_expected", stumbles)
     numbers, outcome = read_all(clip.path, 0.5)
     assert numbers == clip.expected(0.5)
     assert calls[0] > 40
@@ -506,10 +508,10 @@ def test_plain_decoding_goes_on_where_skipping_is_not_possible(
 def test_a_late_failure_does_not_cost_the_whole_again(made: Made) -> None:
     clip = made("mp4-h264")
     info = probe(clip.path)
-    with video._opened(clip.path) as container:
+    with open_container(clip.path) as container:
         stream = container.streams.video[0]
-        progress = video._Progress(next_index=9)
-        first = next(video._in_order(container, stream, info, 0.5, progress))
+        progress = Progress(next_index=9)
+        first = next(decode_pyav._in_order(container, stream, info, 0.5, progress))
     assert first.start_seconds == 4.0, "the last keyframe before 4.5 s"
 
 
@@ -525,8 +527,8 @@ def test_a_late_failure_does_not_cost_the_whole_again(made: Made) -> None:
 def test_impossible_times_are_not_believed(spans: list[list[float]]) -> None:
     reader = SimpleNamespace(get_frame_timestamp=lambda places: np.array(spans, np.float32))
     reader = type("Reader", (), {"__len__": lambda self: 2, **vars(reader)})()
-    with pytest.raises(video._DecordGaveUpError):
-        video._decord_times(type(reader)())
+    with pytest.raises(DecordGaveUpError):
+        decode_decord._decord_times(type(reader)())
 
 
 def info_of(**changes: Any) -> VideoInfo:

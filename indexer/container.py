@@ -1,0 +1,126 @@
+"""Open a video file with FFmpeg (through PyAV) and name what is in it.
+
+Knows the families of formats: which carry presentation times, and whose clocks may jump.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from indexer.errors import VideoError
+
+_CONTAINERS = {"mov": "mp4", "matroska": "matroska", "mpegts": "mpegts", "mpeg": "mpeg"}
+"""Short names for FFmpeg's lists of aliases (``mov,mp4,m4a,3gp,3g2,mj2``), by their first member."""
+_NOT_VIDEO_CONTAINERS = frozenset({"hls", "concat", "dash", "tty", "image2", "lavfi", "sdp", "rtsp"})
+"""Playlists lead to other files or to the network; the others are text and still pictures."""
+INDEXED_CONTAINERS = frozenset({"mp4", "matroska", "flv"})
+"""Formats with presentation times and marked keyframes, where packets may be skipped."""
+DISCONTINUOUS_CONTAINERS = frozenset({"mpegts", "mpeg"})
+"""Broadcast formats: their clocks may jump, and a recording may begin anywhere."""
+DECODE_TIME_CONTAINERS = frozenset({"avi"})
+"""Formats that store no presentation times: what the demuxer makes up is out of order."""
+_CODECS = {"libdav1d": "av1", "libaom-av1": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}
+"""PyAV names some codecs by their decoder."""
+
+
+def demand_regular_file(path: Path) -> None:
+    """Opening a FIFO would wait for ever: look first.
+
+    Raises:
+        VideoError: one line that says what the path is instead.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        what = "is a link to nothing" if path.is_symlink() else "does not exist"
+        raise VideoError(f"{printable(path)} {what}", "Check the path") from None
+    except OSError as error:
+        raise VideoError(f"{printable(path)} cannot be read: {error.strerror}", "Check the path") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoError(f"{printable(path)} is {_file_kind(status.st_mode)}, not a file", "Give a video file")
+    if status.st_size == 0:
+        raise VideoError(f"{printable(path)} is empty (0 bytes)", "Copy or download it again")
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise VideoError(f"{printable(path)} may not be read by you", "Change its permissions")
+
+
+def _file_kind(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((name for test, name in kinds if test(mode)), "a device")
+
+
+def printable(path: Path) -> str:
+    """The path as text that can always be printed, whatever bytes the name is made of."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def open_container(path: Path, **options: str) -> Any:
+    """An open container; the caller closes it.
+
+    Raises:
+        VideoError: FFmpeg does not know the format.
+    """
+    import av
+
+    # An absolute path, so that FFmpeg does not take "talk: part 1.mp4" for a protocol; and no
+    # protocol but files, so that a playlist in a video's clothes fetches nothing.
+    location = os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps "..", which is right here too
+    try:
+        return av.open(location, "r", options={"protocol_whitelist": "file", **options})
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = "It may be damaged, cut off, or no video at all"
+        raise VideoError(f"{printable(path)} cannot be opened as a video: {reason}", hint) from None
+
+
+def picture_stream(container: Any, path: Path) -> Any:
+    """The stream to decode: the first of the moving pictures by FFmpeg's ranking.
+
+    Raises:
+        VideoError: a playlist, a text, a still, or nothing but sound.
+    """
+    name = container_format(container)
+    if name in _NOT_VIDEO_CONTAINERS or name.endswith("_pipe"):
+        raise VideoError(f"{printable(path)} is not a video but {name}", "Give a video file")
+    streams = moving_streams(container)
+    if not streams:
+        raise VideoError(f"{printable(path)} holds no moving pictures", "Give a file with a video stream")
+    best = container.streams.best("video")
+    return best if best in streams else streams[0]
+
+
+def moving_streams(container: Any) -> list[Any]:
+    """Video streams that are no cover art."""
+    return [s for s in container.streams.video if not s.disposition & type(s.disposition).attached_pic]
+
+
+def container_format(container: Any) -> str:
+    """Short name of an open container's format, as in ``VideoInfo.container``."""
+    first = str(container.format.name).split(",")[0]
+    return _CONTAINERS.get(first, first)
+
+
+def codec_name(stream: Any) -> str:
+    """Short name of a stream's codec, as in ``VideoInfo.codec``."""
+    name = str(stream.codec_context.name)
+    return _CODECS.get(name, name)
+
+
+def in_seconds(stamp: int | None, time_base: Fraction) -> float | None:
+    """A time that a file gives in units of ``time_base``, or None where it gives none."""
+    return None if stamp is None else float(stamp * time_base)
+
+
+def packet_at(container: Any, stream: Any, place: int) -> Any:
+    """The packet on which a jump to ``place`` lands, or None."""
+    import av
+
+    try:
+        container.seek(place, stream=stream)
+        return next(container.demux(stream))
+    except (av.FFmpegError, OSError, StopIteration):
+        return None

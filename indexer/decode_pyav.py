@@ -1,0 +1,177 @@
+"""Decode with PyAV: forward through the file, skipping what nobody sees where that is safe.
+
+Where a file turns out damaged or not made as its header says, every frame is decoded instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from indexer.clock import Clock, TimedFrame
+from indexer.container import DECODE_TIME_CONTAINERS, DISCONTINUOUS_CONTAINERS, open_container, packet_at
+from indexer.frames import SLACK_SECONDS
+from indexer.keyframes import is_clean_start
+from indexer.packet_skipping import NotAsExpectedError, Selection, may_skip_packets, wanted_packets
+from indexer.picture import upright
+from indexer.video_types import Progress, SampledFrame, Samples, VideoInfo
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_DEMUX_RETRIES = 16
+
+_Strategy: TypeAlias = Callable[[Any, Any, VideoInfo, float, Progress], Iterator[TimedFrame]]
+"""One way to read a file: (container, stream, info, period in seconds, progress) → frames in display order."""
+
+
+def pyav_samples(path: Path, info: VideoInfo, period_seconds: float, threads: int, progress: Progress) -> Samples:
+    """The sampled frames from ``progress.next_index`` on; damage goes into ``progress``."""
+    if may_skip_packets(info):
+        try:
+            yield from _pyav_pass(path, info, period_seconds, threads, progress, _wanted_only)
+        except NotAsExpectedError:
+            pass
+        else:
+            return
+    yield from _pyav_pass(path, info, period_seconds, threads, progress, _in_order)
+
+
+def _pyav_pass(
+    path: Path,
+    info: VideoInfo,
+    period_seconds: float,
+    threads: int,
+    progress: Progress,
+    strategy: _Strategy,
+) -> Samples:
+    """One reading of the file, which gives the samples from ``progress.next_index`` on."""
+    with open_container(path) as container:
+        stream = container.streams[info.stream_index]
+        _set_threads(stream, info, threads)
+        frames = strategy(container, stream, info, period_seconds, progress)
+        picture: tuple[Any, Image.Image] | None = None
+        for index, frame in _shown_at(frames, period_seconds, progress):
+            if picture is None or picture[0] is not frame:
+                picture = (frame, upright(frame, info))
+            progress.next_index = index + 1
+            yield SampledFrame(index, picture[1])
+
+
+def _set_threads(stream: Any, info: VideoInfo, threads: int) -> None:
+    stream.thread_count = threads
+    # Frame threads blur the decode times on which formats without presentation times depend.
+    stream.thread_type = "SLICE" if info.container in DECODE_TIME_CONTAINERS else "AUTO"
+
+
+def _shown_at(
+    frames: Iterator[TimedFrame], period_seconds: float, progress: Progress
+) -> Iterator[tuple[int, Any]]:
+    """Which frame is on screen at each sampled time from ``progress.next_index`` on."""
+    index = progress.next_index
+    current: TimedFrame | None = None
+    for timed in frames:
+        while current is not None and index * period_seconds < timed.start_seconds - SLACK_SECONDS:
+            yield index, current.frame
+            index += 1
+        current = timed
+        progress.end_seconds = timed.end_seconds
+    while current is not None and (index == 0 or index * period_seconds < progress.end_seconds - SLACK_SECONDS):
+        yield index, current.frame
+        index += 1
+
+
+def _wanted_only(
+    container: Any, stream: Any, info: VideoInfo, period_seconds: float, progress: Progress
+) -> Iterator[TimedFrame]:
+    """As :func:`_in_order`, but what is stored after a group's last wanted frame is not decoded.
+
+    Raises:
+        NotAsExpectedError: something is odd; the samples given so far are right.
+    """
+    import av
+
+    clock = Clock(info, stream.time_base, info.first_stamp_seconds)
+    selection = Selection(info, period_seconds, progress.next_index)
+    try:
+        for packet in wanted_packets(container, stream, info, selection):
+            frames = stream.decode(packet)
+            if packet is None:
+                stream.codec_context.flush_buffers()
+            for frame in frames:
+                yield _expected(clock.timed(frame), frame, info)
+    except (av.FFmpegError, OSError) as error:
+        raise NotAsExpectedError from error
+    progress.end_seconds = selection.end_seconds
+
+
+def _expected(timed: TimedFrame | None, frame: Any, info: VideoInfo) -> TimedFrame:
+    if timed is None or frame.is_corrupt:
+        raise NotAsExpectedError
+    return timed
+
+
+def _in_order(
+    container: Any, stream: Any, info: VideoInfo, period_seconds: float, progress: Progress
+) -> Iterator[TimedFrame]:
+    """Every frame with its time, from the start or the one reached. Damage is noted and passed over."""
+    zero = _jump_to(container, stream, info, progress.next_index * period_seconds)
+    clock = Clock(info, stream.time_base, zero)
+    for packet in _packets(container, stream, info, progress):
+        for frame in _decoded(packet, stream, info, clock, progress):
+            timed = clock.timed(frame)
+            if timed is not None:
+                yield timed
+
+
+def _jump_to(container: Any, stream: Any, info: VideoInfo, seconds: float) -> float | None:
+    """Go to the last clean start before ``seconds``, so that a late failure does not cost the whole again.
+
+    Returns what the file's clock says at its first frame; None where the decoding begins at the start.
+    """
+    if seconds <= 0 or info.first_stamp_seconds is None or not may_skip_packets(info):
+        return None
+    place = int((info.first_stamp_seconds + seconds) / stream.time_base)
+    packet = packet_at(container, stream, place)
+    is_right = (
+        packet is not None
+        and packet.pts is not None
+        and packet.pts <= place
+        and is_clean_start(packet, info.codec, stream.codec_context.extradata)
+    )
+    container.seek(packet.pts if is_right else int(stream.start_time or 0), stream=stream)
+    return info.first_stamp_seconds if is_right else None
+
+
+def _packets(container: Any, stream: Any, info: VideoInfo, progress: Progress) -> Iterator[Any]:
+    """Packets to the end of the file, the last one empty (it drains the decoder)."""
+    import av
+
+    for _ in range(_DEMUX_RETRIES):
+        try:
+            for packet in container.demux(stream):
+                # Where two recordings were joined, MPEG-TS counts as corrupt what is not.
+                if packet.is_corrupt and info.container not in DISCONTINUOUS_CONTAINERS:
+                    progress.note("a corrupt packet")
+                yield packet
+        except (av.FFmpegError, OSError) as error:  # noqa: PERF203
+            progress.note(str(getattr(error, "strerror", None) or error))
+        else:
+            return
+    yield None
+
+
+def _decoded(packet: Any, stream: Any, info: VideoInfo, clock: Clock, progress: Progress) -> list[Any]:
+    import av
+
+    try:
+        frames: list[Any] = stream.decode(packet)
+    except (av.FFmpegError, EOFError) as error:
+        # A recording of a broadcast begins in the middle of a group of pictures: no damage.
+        if clock.has_started or info.container not in DISCONTINUOUS_CONTAINERS:
+            progress.note(str(getattr(error, "strerror", None) or error))
+        return []
+    if any(frame.is_corrupt for frame in frames):
+        progress.note("a corrupt frame")
+    return frames

@@ -1,0 +1,105 @@
+"""What probing and decoding say to each other and to their callers."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+DecoderName = Literal["decord", "pyav"]
+DurationSource = Literal["picture", "file", "none"]
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a cheap look at a file's header and first frame tells.
+
+    Attributes:
+        path: the file.
+        container: short name of the format: ``mp4`` (also MOV), ``matroska`` (also WebM), ``mpegts`` …
+        codec: short name of the picture's codec: ``h264``, ``hevc``, ``vp9``, ``av1`` …
+        width, height: in pixels, as displayed: upright and with square pixels.
+        duration_seconds: of the picture as the header tells it, or None.
+        duration_source: ``picture`` where the header tells the picture's own duration, ``file`` where it
+            tells only that of the longest stream, ``none`` where it tells nothing.
+        frames_per_second: average, 0.0 where unknown.
+        rotation_degrees: how far players turn the picture clockwise: 0, 90, 180 or 270.
+        is_mirrored: whether players also mirror it (left and right change places before the turn).
+        sample_aspect_ratio: width of a stored pixel divided by its height.
+        pixel_format: FFmpeg's name, for example ``yuv420p10le``.
+        is_hdr: PQ or HLG transfer.
+        has_edit_list: an edit list that hides or delays something.
+        has_b_frames: frames are stored in another order than shown.
+        has_open_groups: some keyframe is no clean start: frames after it need frames before it. Judged from
+            keyframes spread over the file, for H.264 and HEVC only.
+        first_stamp_seconds: when the first frame is shown on the file's own clock, or None.
+        video_stream_count: moving pictures in the file; the first by FFmpeg's ranking is decoded.
+        stream_index: which of the file's streams is decoded.
+    """
+
+    path: Path
+    container: str
+    codec: str
+    width: int
+    height: int
+    duration_seconds: float | None
+    duration_source: DurationSource
+    frames_per_second: float
+    rotation_degrees: int = 0
+    is_mirrored: bool = False
+    sample_aspect_ratio: Fraction = Fraction(1)
+    pixel_format: str = ""
+    is_hdr: bool = False
+    has_edit_list: bool = False
+    has_b_frames: bool = False
+    has_open_groups: bool = False
+    first_stamp_seconds: float | None = None
+    video_stream_count: int = 1
+    stream_index: int = 0
+
+
+@dataclass(frozen=True)
+class SampledFrame:
+    """The picture shown at ``index * period_seconds``: RGB, upright, square pixels."""
+
+    index: int
+    image: Image.Image
+
+
+@dataclass(frozen=True)
+class DecodeOutcome:
+    """How a decoding ended.
+
+    Attributes:
+        complete: whether everything that the file claims to hold was decoded.
+        reason: why not, empty when complete.
+        duration_seconds: from the first frame shown to the end of the last one.
+        decoder: who gave the last frame.
+    """
+
+    complete: bool
+    reason: str
+    duration_seconds: float
+    decoder: DecoderName
+
+
+@dataclass
+class Progress:
+    """What a decoding has reached; the decoders fill it in as they go."""
+
+    next_index: int = 0
+    end_seconds: float = 0.0
+    damage: list[str] = field(default_factory=list)
+
+    def note(self, what: str) -> None:
+        """Remember a damaged place."""
+        self.damage.append(what)
+
+
+Samples = Generator[SampledFrame, None, None]
+"""What one decoder gives; how far it came stands in its :class:`Progress`."""
