@@ -8,6 +8,7 @@ knows which frame a decoder really gave. Everything is written with PyAV: no pro
 from __future__ import annotations
 
 import bisect
+import functools
 import io
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -204,13 +205,19 @@ def _add_video_stream(output: Any, recipe: Recipe) -> Any:
 
 def _frames(recipe: Recipe) -> Iterable[Any]:
     for number, tick in enumerate(_ticks(recipe)):
-        picture = recipe.paint(number, recipe.width, recipe.height)
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        if recipe.pixel_format != "rgb24":
-            frame = frame.reformat(format=recipe.pixel_format)
+        frame = _painted(recipe.paint, number, recipe.width, recipe.height, recipe.pixel_format)
         frame.pts = recipe.start_ticks + tick
         frame.time_base = 1 / recipe.frames_per_second
         yield frame
+
+
+@functools.lru_cache(maxsize=512)
+def _painted(
+    paint: Callable[[int, int, int], np.ndarray], number: int, width: int, height: int, pixel_format: str
+) -> Any:
+    """One frame to encode, kept: most recipes share their pictures, and no encoder changes them."""
+    frame = av.VideoFrame.from_ndarray(paint(number, width, height), format="rgb24")
+    return frame if pixel_format == "rgb24" else frame.reformat(format=pixel_format)
 
 
 def _write_audio(output: Any, audio: Any, seconds: float, rate: int = 48000) -> None:
