@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -191,12 +192,13 @@ def _numpy_best(vectors: NDArray[np.float32], query: NDArray[np.float32], k: int
 
 def read_once(vectors: NDArray[np.float16]) -> int:
     """Read every byte once, one share per core: the least that any exact search must do."""
-    from concurrent.futures import ThreadPoolExecutor
+    shares = np.array_split(vectors.reshape(-1).view(np.int64), os.cpu_count() or 1)
+    return sum(int(word) for word in _readers().map(np.bitwise_or.reduce, shares))
 
-    words = vectors.reshape(-1).view(np.int64)
-    shares = np.array_split(words, os.cpu_count() or 1)
-    with ThreadPoolExecutor(len(shares)) as threads:
-        return int(sum(threads.map(np.bitwise_or.reduce, shares)))
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count() or 1)
 
 
 # ---- a cold start
