@@ -159,7 +159,8 @@ def _video_features(source: Source, dataset: Dataset, model: str) -> Features:
 
     assert source.videos is not None  # noqa: S101  # the callers have looked
     encoder = _load_encoder(model, source.device)
-    name = "".join(c if c.isalnum() else "-" for c in f"{model} {source.fps:g}fps")
+    made_by = f"{model} {encoder.fingerprint[:12]} {source.fps:g}fps"
+    name = "".join(c if c.isalnum() else "-" for c in made_by)
     with _progress("indexing") as step:
         found = features_from_videos(
             source.videos,
@@ -178,9 +179,11 @@ def _curves(source: Source) -> CurveSet:
     """The curves the options name, from the cache where they are there; missing videos are named."""
     from bench.curves import cache_path, cached, curves_from_features, curves_from_saliency, folder_state
     from bench.score import load_predictions
+    from indexer.encoder import weights_fingerprint
 
     dataset = source.load_dataset()
-    folder, model = source.features or source.videos, "" if source.videos is None else source.model
+    folder = source.features or source.videos
+    model = "" if source.videos is None else f"{source.model} {weights_fingerprint(source.model)}"
     curve_set = None
     if folder is not None:
         path = cache_path(source.cache_folder, dataset, folder_state(folder), model, f"{source.period_seconds:g}")
