@@ -23,9 +23,7 @@ class Clock:
 def main(library: Path) -> None:
     """Search ``library`` as ``vclip search`` does, step by step."""
     done = Clock()
-    import click  # noqa: F401
-
-    done("Python and click")
+    done("Python")
     import indexer.store  # NumPy and pyarrow with it
     from indexer import manifest, segments
 

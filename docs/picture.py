@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 FILMS = ROOT / "demo-videos"
 COMMANDS = (
     'vclip search "a red rocket in space" --top 3',
-    "vclip search --image queries/a-white-windmill-at-sunset.png --top 2",
+    "vclip search --image queries/a-blue-plane-in-the-sky-at-sunset.png --top 2",
     "vclip info",
 )
 
