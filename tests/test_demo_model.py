@@ -72,6 +72,13 @@ def test_training_is_repeatable() -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_training_goes_on_from_a_model() -> None:
+    settings = Settings(steps=1, families=2, workers=0, learning_rate=1e-6, start_from=MODEL_DIR)
+    shipped = open_clip.create_model(f"local-dir:{MODEL_DIR}").state_dict()
+    trained = train_model(settings, lambda _: None).state_dict()
+    assert all(torch.allclose(trained[name], shipped[name], atol=1e-4) for name in shipped)
+
+
 def test_loss_leaves_out_captions_true_of_other_pictures() -> None:
     vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.1]]), dim=-1)
     own = torch.eye(2, dtype=torch.bool)
