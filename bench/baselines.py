@@ -233,14 +233,17 @@ BASELINES: Mapping[str, Baseline] = {
     ),
     "histogram": Baseline("histogram threshold, gap merge", "VTG-GPT (Xu et al. 2024)", histogram_spans),
     "histogram-tuned": Baseline(
-        "the same, tuned",
+        "histogram threshold, tuned",
         "VTG-GPT (Xu et al. 2024)",
         histogram_spans,
         {"top": (4, 6, 8, 12, 16, 24), "gap": (1, 2, 4, 6, 8)},
     ),
     "gaussian-otsu": Baseline("Gaussian 3 s + Otsu", "Otsu 1979", gaussian_otsu),
     "gaussian-otsu-tuned": Baseline(
-        "the same, tuned", "Otsu 1979", gaussian_otsu, {"sigma_seconds": (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0)}
+        "Gaussian + Otsu, tuned",
+        "Otsu 1979",
+        gaussian_otsu,
+        {"sigma_seconds": (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0)},
     ),
 }
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DATASET_NAMES = ("qvhighlights", "charades-sta", "activitynet-captions", "tvr")
 TARGET_NAMES = ("windows", "map", "frames")
+PIPED_WIDTH = 160
 FORMATS = ("table", "markdown", "csv", "json")
 Command = Callable[..., Any]
 
@@ -231,7 +232,7 @@ def _print_tables(tables: Sequence[Table], style: str, results: Results | None =
     elif style == "table":
         from rich.console import Console
 
-        console = Console(width=None if sys.stdout.isatty() else 160)
+        console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
         for table in tables:
             console.print(table.rich())
             console.print()
@@ -462,7 +463,7 @@ def tune(
     Writes to --out: studies.db (SQLite), one settings file a row for `vclip search --settings`, results.json
     for `bench tables`, and Optuna's plots as PNG.
     """
-    from bench.tables import Results, save_results
+    from bench.tables import Results, described, save_results
     from bench.tune import Tuning, cross_validate, save_settings, settings_record, tune_and_validate
 
     source = _source(options)
@@ -479,9 +480,9 @@ def tune(
     for tuned in found:
         path = out / f"{tuned.method}-{tuned.postprocess}-{target}.json"
         save_settings(path, settings_record(tuned, tuning, train, used_folds))
+    protocol = "tuned on train" if used_folds is None else f"tuned by {folds}-fold CV by video"
     results = Results(
-        source=f"{test.source}, "
-        + ("tuned on train" if used_folds is None else f"tuned by {folds}-fold CV by video"),
+        source=described(test.dataset, f"{test.source}, {protocol}"),
         windows=tuple(tuned.row() for tuned in found),
         frames=tuple(tuned.row(frames=True) for tuned in found),
         provenance={f"tune-{target}": {"trials": trials, "seed": seed, "folds": used_folds}},
@@ -545,7 +546,7 @@ def _print_settings(found: Sequence[Tuned]) -> None:
             str(s.smooth_window) if smooths else "–",
             f"{100 * tuned.training_value:.2f}",
         )
-    Console(stderr=True).print(table)
+    Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH).print(table)
 
 
 # --- baselines --------------------------------------------------------------------------------------
