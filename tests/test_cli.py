@@ -223,7 +223,7 @@ def test_verify(filled, vclip):
 def test_a_pipe_that_closes_early(filled):
     done = subprocess.run(
         f"'{sys.executable}' -m vclipper.cli list --json | head -c 1",
-        shell=True,  # noqa: S602 - a pipe is what is tested
+        shell=True,
         capture_output=True,
         text=True,
         env={**os.environ, "VCLIP_LIBRARY": str(filled)},

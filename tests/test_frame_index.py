@@ -1,8 +1,9 @@
-"""One contract for every index: the judge, FAISS in segments, FAISS on a GPU; and how segments follow the table."""
+"""One contract for every index: the judge, FAISS on CPU and GPU; and how segments follow the table."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,8 +104,6 @@ def test_the_gpu_is_refused_with_a_reason_or_works():
 
 
 def row(frames: VideoFrames, age: int = 0) -> VideoRow:
-    from pathlib import Path
-
     n = len(frames.vectors)
     path = Path(f"/films/{frames.video_id}.mp4")
     return VideoRow(frames.video_id, f"f{frames.video_id}", (path,), n, 2.0 * n, indexed_unix=float(age))
@@ -186,7 +185,7 @@ def test_the_index_on_disk_is_memory_mapped(tmp_path, store):
     segments.follow(tmp_path, store, store.videos())
     segments.load(tmp_path, D)
     index, _ = segments.load(tmp_path, D)
-    mapped = {line.split()[-1] for line in open("/proc/self/maps") if ".faiss" in line}
+    mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if ".faiss" in line}
     assert {f"{s.name}.faiss" for s in index.segments} <= {path.rsplit("/", 1)[-1] for path in mapped}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -241,7 +242,7 @@ def test_progress_is_reported(films, tmp_path):
     assert seen[-1].files_done == seen[-1].files == 3
     assert seen[-1].frames == 25
     assert seen[-1].bytes_done == seen[-1].bytes_total
-    assert all(a.bytes_done <= b.bytes_done for a, b in zip(seen, seen[1:], strict=False))
+    assert all(a.bytes_done <= b.bytes_done for a, b in itertools.pairwise(seen))
 
 
 def test_a_hanging_decoder_costs_its_file(own_films, tmp_path, monkeypatch):

@@ -75,7 +75,7 @@ def test_set_up_commands_are_run_by_ci(line):
 
 
 def test_python_example(home):
-    exec(compile(PYTHON[0], "README.md", "exec"), {})  # noqa: S102 - our own text
+    exec(compile(PYTHON[0], "README.md", "exec"), {})
     assert (home / "films.vclip" / "library.json").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -133,7 +134,7 @@ def test_windows_lie_inside_disjoint_and_ordered(video, settings):
     assert all(0 <= w.start_seconds < w.end_seconds <= video.duration_seconds for w in found)
     assert [w.confidence for w in found] == sorted((w.confidence for w in found), reverse=True)
     spans = sorted((w.first_frame, w.end_frame) for w in found)
-    assert all(a_end <= b_first for (_, a_end), (b_first, _) in zip(spans, spans[1:], strict=False))
+    assert all(a_end <= b_first for (_, a_end), (b_first, _) in itertools.pairwise(spans))
 
 
 @given(curves(), settings_drawn)
