@@ -535,14 +535,14 @@ def _print_settings(found: Sequence[Tuned]) -> None:
         table.add_column(name)
     for tuned in found:
         s = tuned.settings
-        vc1, smooths = s.method == "vc1", "smooth" in s.postprocess
+        vc1, vc2, smooths = s.method == "vc1", s.method == "vc2", "smooth" in s.postprocess
         table.add_row(
             s.method,
             s.postprocess,
             f"{s.effective_threshold:.3f}",
             f"{s.min_confidence:.3f}" if vc1 else "–",
-            "–" if vc1 else f"{s.cut_threshold:.3f}",
-            "–" if vc1 else f"{s.top_share:.2f}",
+            f"{s.cut_threshold:.3f}" if vc2 else "–",
+            f"{s.top_share:.2f}" if vc2 else "–",
             str(s.smooth_window) if smooths else "–",
             f"{100 * tuned.training_value:.2f}",
         )

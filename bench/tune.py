@@ -36,6 +36,11 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 #: λ and β are searched between these quantiles of the curves, α between these of CFS_c.
 QUANTILES = (0.005, 0.995)
+#: The knobs that a method has beside λ; M belongs to the postprocessing.
+METHOD_KNOBS: Mapping[str, tuple[str, ...]] = {
+    "vc1": ("min_confidence",),
+    "vc2": ("cut_threshold", "top_share"),
+}
 
 
 class Objectives:
@@ -147,11 +152,12 @@ def search_space(replay: Replay, method: str, process: str, train: Places) -> Sp
     curves = replay.processed(plain)
     level = _quantiles([curves[place].similarity for place in train])
     bounds = {"threshold": level}
-    if method == "vc1":
+    for name in METHOD_KNOBS.get(method, ()):
+        bounds[name] = limits[name]
+    if "min_confidence" in bounds:
         bounds["min_confidence"] = level
-    else:
+    if "cut_threshold" in bounds:
         bounds["cut_threshold"] = _quantiles([curves[place].next_similarity for place in train])
-        bounds["top_share"] = limits["top_share"]
     if process in SMOOTHING:
         bounds["smooth_window"] = limits["smooth_window"]
     inside = {
