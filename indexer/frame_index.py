@@ -66,6 +66,10 @@ class FrameIndex(Protocol):
         """CFS_c of one video, (n-1,) float32; KeyError when it is not here."""
         ...
 
+    def background(self, query: Float32) -> tuple[float, float]:
+        """Mean and standard deviation of S_c over all frames for a (D,) query; (0, 1) for an empty index."""
+        ...
+
 
 class Rows:
     """Which rows of a block belong to which video: consecutive runs."""
@@ -96,6 +100,37 @@ class Rows:
         """(rows,) bool: True where the row belongs to one of ``videos``."""
         wanted = np.fromiter((int(v) in videos for v in self.video_ids), bool, len(self.video_ids))
         return np.repeat(wanted, self.counts)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """First and second moments of a set of vectors: enough for the mean and spread of any query's scores.
+
+    Attributes:
+        rows: how many vectors. total: their sum, (D,) float64. products: sum of v vᵀ, (D, D) float64.
+    """
+
+    rows: int
+    total: NDArray[np.float64]
+    products: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.floating]) -> Moments:
+        """Of (n, D) vectors."""
+        v = np.asarray(vectors, np.float32)
+        return cls(len(v), v.sum(axis=0, dtype=np.float64), (v.T @ v).astype(np.float64))
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.rows + other.rows, self.total + other.total, self.products + other.products)
+
+    def background(self, query: Float32) -> tuple[float, float]:
+        """Mean and standard deviation of v · q: E[v]·q and sqrt(qᵀ E[v vᵀ] q - mean²)."""
+        if self.rows == 0:
+            return 0.0, 1.0
+        q = query.astype(np.float64)
+        mean = float(self.total @ q) / self.rows
+        variance = float(q @ self.products @ q) / self.rows - mean**2
+        return mean, float(np.sqrt(variance)) if variance > 1e-12 else 1.0
 
 
 class NumpyIndex:
@@ -134,18 +169,25 @@ class NumpyIndex:
         """See :class:`FrameIndex`."""
         return self._videos[video_id].next_similarity
 
+    def background(self, query: Float32) -> tuple[float, float]:
+        """See :class:`FrameIndex`."""
+        scores = self._vectors @ query
+        return (float(scores.mean()), float(scores.std()) or 1.0) if len(scores) else (0.0, 1.0)
+
 
 @dataclass(frozen=True)
 class Segment:
     """Up to some ten thousand frames: a FAISS float16 index and what belongs to its rows.
 
-    ``next_similarity`` is (rows,) float32 with NaN at each video's last frame, as in the table.
+    ``next_similarity`` is (rows,) float32 with NaN at each video's last frame, as in the table;
+    ``moments`` are those of its vectors.
     """
 
     name: str
     rows: Rows
     index: Any
     next_similarity: Float32
+    moments: Moments
 
     @classmethod
     def build(cls, name: str, videos: Sequence[VideoFrames]) -> Segment:
@@ -158,7 +200,8 @@ class Segment:
             index.add(np.ascontiguousarray(video.vectors, dtype=np.float32))
         following = [np.append(video.next_similarity, np.float32(np.nan)) for video in videos]
         rows = Rows([video.video_id for video in videos], [len(video.vectors) for video in videos])
-        return cls(name, rows, index, np.concatenate(following).astype(np.float32))
+        moments = Moments.of(np.concatenate([video.vectors for video in videos]))
+        return cls(name, rows, index, np.concatenate(following).astype(np.float32), moments)
 
     def search(self, queries: Float32, k: int, videos: Collection[int] | None) -> FrameHits | None:
         """The best rows of this segment; None when the filter leaves nothing of it."""
@@ -191,6 +234,8 @@ class FlatIndex:
         self.segments = list(segments)
         self.dimension = dimension
         self._home = {int(v): s for s in self.segments for v in s.rows.video_ids}
+        empty = Moments(0, np.zeros(dimension), np.zeros((dimension, dimension)))
+        self._moments = sum((segment.moments for segment in self.segments), empty)
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="faiss")
 
     @property
@@ -222,6 +267,10 @@ class FlatIndex:
         segment = self._home[video_id]
         first, end = segment.rows.span(video_id)
         return np.asarray(segment.next_similarity[first : end - 1])
+
+    def background(self, query: Float32) -> tuple[float, float]:
+        """See :class:`FrameIndex`."""
+        return self._moments.background(query)
 
 
 class GpuIndex:
@@ -288,6 +337,10 @@ class GpuIndex:
     def next_similarity(self, video_id: int) -> Float32:
         """See :class:`FrameIndex`."""
         return self._flat.next_similarity(video_id)
+
+    def background(self, query: Float32) -> tuple[float, float]:
+        """See :class:`FrameIndex`."""
+        return self._flat.background(query)
 
 
 def merge(parts: Sequence[FrameHits], queries: int, k: int) -> FrameHits:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.errors import LibraryDamagedError
-from indexer.frame_index import FlatIndex, Rows, Segment
+from indexer.frame_index import FlatIndex, Moments, Rows, Segment
 from indexer.manifest import write_json_atomically
 from indexer.store import Store, VideoFrames, VideoRow
 
@@ -171,6 +171,8 @@ def _write(folder: Path, segment: Segment) -> None:
     faiss.write_index(segment.index, os.fspath(folder / f"{segment.name}.faiss"))
     np.save(folder / f"{segment.name}.videos.npy", np.stack([segment.rows.video_ids, segment.rows.counts]))
     np.save(folder / f"{segment.name}.next.npy", segment.next_similarity)
+    moments = np.vstack([segment.moments.total[None], segment.moments.products]).astype(np.float32)
+    np.save(folder / f"{segment.name}.moments.npy", moments)
     for file in folder.glob(f"{segment.name}.*"):
         with file.open("rb+") as written:
             os.fsync(written.fileno())
@@ -179,12 +181,14 @@ def _write(folder: Path, segment: Segment) -> None:
 def _read(folder: Path, name: str, dimension: int) -> Segment:
     import faiss
 
-    for part in ("faiss", "videos.npy", "next.npy"):
+    for part in ("faiss", "videos.npy", "next.npy", "moments.npy"):
         (folder / f"{name}.{part}").stat()  # FAISS reports a missing file as any other error
     index = faiss.read_index(os.fspath(folder / f"{name}.faiss"), faiss.IO_FLAG_MMAP_IFC)
     video_ids, counts = np.load(folder / f"{name}.videos.npy", allow_pickle=False)
     following = np.load(folder / f"{name}.next.npy", mmap_mode="r", allow_pickle=False)
-    segment = Segment(name, Rows(video_ids, counts), index, following)
+    sums = np.load(folder / f"{name}.moments.npy", allow_pickle=False).astype(np.float64)
+    moments = Moments(len(following), sums[0], sums[1:])
+    segment = Segment(name, Rows(video_ids, counts), index, following, moments)
     if index.d != dimension or not index.ntotal == len(segment.rows) == len(following):
         raise ValueError(f"segment {name} has {index.ntotal} vectors of {index.d} for {len(segment.rows)} rows")
     return segment

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import numpy as np
-from numpy.typing import NDArray
-
 from indexer.frame_index import FrameIndex
 from searcher.settings import SearchSettings
 from searcher.similarity import Float32
@@ -41,9 +38,3 @@ def candidates(
             return found[:pool]
         k = min(rows, 4 * k)  # a long video's near-identical frames filled the list
     return []
-
-
-def video_score(similarity: NDArray[np.floating], best_frames: int) -> float:
-    """How well a video answers: the mean of its ``best_frames`` largest S_c, (n,) → float."""
-    count = min(best_frames, similarity.shape[0])
-    return float(np.partition(similarity, -count)[-count:].mean(dtype=np.float64))

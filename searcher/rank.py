@@ -1,15 +1,27 @@
-"""Moments of different videos in one list."""
+"""Moments of different videos in one list, by one score; near-duplicates folded.
+
+The score says how far a moment stands out: the mean of what the video and the window answer, less the
+corpus's mean similarity to this query, in standard deviations of it. Raw cosines differ between models and
+queries ("a man" is near everything, "a theremin" near nothing); standard deviations can be compared.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from searcher.select import Window
+from searcher.settings import SearchSettings
+from searcher.similarity import Float32
+
+#: A video answers at three scales: its best frames, and its best stretches of about these lengths.
+STRETCH_SECONDS = (18.0, 34.0)
+#: Moments whose mean vectors are this close show the same thing (two copies, two takes of a still scene).
+SAME_COSINE = 0.97
 
 
 @dataclass(frozen=True)
@@ -19,10 +31,11 @@ class Moment:
     Attributes:
         path: the video's file; ``video_id`` its id in the library.
         start_seconds, end_seconds: the moment.
-        score: comparable over videos for one query, larger is better; the list is ordered by it.
+        score: comparable over videos and queries, larger is better: standard deviations above the corpus.
         confidence: of the window within its own video, on the scale of the postprocessed curve.
-        video_score: mean of the video's best frames, raw cosines.
+        video_score: how well the whole video answers, in cosines.
         video_seconds: the video's length.
+        similar: how many near-duplicates of this moment were folded into it.
     """
 
     path: Path
@@ -33,17 +46,100 @@ class Moment:
     confidence: float
     video_score: float
     video_seconds: float
+    similar: int = 0
 
 
-def moment_score(video_score: float, similarity: NDArray[np.floating], window: Window) -> float:
-    """Half how well the video answers, half how well the window does: both means of raw S_c.
+@dataclass(frozen=True)
+class Ranked:
+    """A moment and the mean vector of its frames, (D,) float32 unit, by which duplicates are known."""
 
-    Min-max values are not comparable between videos (every video has a 1.0), raw cosines are.
+    moment: Moment
+    direction: Float32
+
+
+def video_score(
+    similarity: Float32, vectors: Float32, query: Float32, best_frames: int, period_seconds: float
+) -> float:
+    """How well a video answers: the mean of three cosines.
+
+    The mean of the ``best_frames`` largest S_c; and for two lengths of stretches the cosine of the query with
+    the best stretch's mean vector. A stretch is compared as a whole: its mean vector holds what its frames
+    have in common, which single frames show with noise.
+
+    Args:
+        similarity: S_c, (n,). vectors: V_E, (n, D) unit. query: (D,) unit.
+        best_frames: how many frames. period_seconds: T.
+    """
+    count = min(best_frames, len(similarity))
+    frames = float(np.partition(similarity, -count)[-count:].mean(dtype=np.float64))
+    sums = np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), np.cumsum(vectors, axis=0)])
+    stretches = [_best_stretch(sums, query, int(seconds / period_seconds / 2)) for seconds in STRETCH_SECONDS]
+    return float(np.mean([frames, *stretches]))
+
+
+def _best_stretch(sums: Float32, query: Float32, half_width: int) -> float:
+    """The best cosine of ``query`` with a mean of the frames within ``half_width`` of a frame."""
+    n = len(sums) - 1
+    centres = np.arange(n)
+    inside = sums[np.minimum(centres + half_width + 1, n)] - sums[np.maximum(centres - half_width, 0)]
+    lengths = np.maximum(np.linalg.norm(inside, axis=1), 1e-6)
+    return float(((inside @ query) / lengths).max())
+
+
+def moment_score(
+    video: float, similarity: NDArray[np.floating], window: Window, background: tuple[float, float]
+) -> float:
+    """Half how well the video answers, half how well the window does, in deviations above the corpus.
+
+    Args:
+        video: the video's score, a cosine.
+        similarity: raw S_c, (n,).
+        window: the moment.
+        background: mean and standard deviation of S_c over the corpus for this query.
     """
     inside = similarity[window.first_frame : window.end_frame]
-    return 0.5 * video_score + 0.5 * float(inside.mean(dtype=np.float64))
+    mean, deviation = background
+    return (0.5 * video + 0.5 * float(inside.mean(dtype=np.float64)) - mean) / deviation
 
 
-def best_first(moments: Iterable[Moment], top: int) -> list[Moment]:
-    """The ``top`` moments by falling score; equal scores by file and time."""
-    return sorted(moments, key=lambda m: (-m.score, str(m.path), m.start_seconds))[:top]
+def direction(vectors: Float32, window: Window) -> Float32:
+    """The mean vector of a window's frames, (D,) float32 unit."""
+    mean = vectors[window.first_frame : window.end_frame].mean(axis=0)
+    unit: Float32 = mean / max(float(np.linalg.norm(mean)), 1e-6)
+    return unit
+
+
+def best_first(found: Iterable[Ranked], settings: SearchSettings) -> list[Moment]:
+    """The best moments: above the cut-off, at most so many of a video, near-duplicates folded.
+
+    Equal scores come by file and time.
+    """
+    ordered = sorted(found, key=lambda r: (-r.moment.score, str(r.moment.path), r.moment.start_seconds))
+    enough = [r for r in ordered if r.moment.score >= settings.min_score]
+    folded = _fold(enough) if settings.fold else [r.moment for r in enough]
+    return _limit_per_video(folded, settings.per_video)[: settings.top]
+
+
+def _fold(ordered: Sequence[Ranked]) -> list[Moment]:
+    """Each moment that looks like a better one of another video is counted there instead of listed."""
+    kept: list[Ranked] = []
+    for one in ordered:
+        for place, better in enumerate(kept):
+            other_video = better.moment.video_id != one.moment.video_id
+            if other_video and float(better.direction @ one.direction) >= SAME_COSINE:
+                moment = replace(better.moment, similar=better.moment.similar + 1)
+                kept[place] = Ranked(moment, better.direction)
+                break
+        else:
+            kept.append(one)
+    return [one.moment for one in kept]
+
+
+def _limit_per_video(moments: Sequence[Moment], per_video: int) -> list[Moment]:
+    seen: dict[int, int] = {}
+    listed = []
+    for moment in moments:
+        seen[moment.video_id] = seen.get(moment.video_id, 0) + 1
+        if seen[moment.video_id] <= per_video:
+            listed.append(moment)
+    return listed

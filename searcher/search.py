@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from indexer.frame_index import FrameIndex, similarity_range
 from indexer.store import VideoRow
-from searcher.candidates import candidates, video_score
+from searcher.candidates import candidates
 from searcher.postprocess import postprocess
-from searcher.rank import Moment, best_first, moment_score
+from searcher.rank import Moment, Ranked, best_first, direction, moment_score, video_score
 from searcher.select import select
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve, Float32, frame_similarity
@@ -30,6 +30,16 @@ class Corpus:
     period_seconds: float
 
 
+@dataclass(frozen=True)
+class _View:
+    """One video as one query sees it: raw curve, vectors, and its score in cosines."""
+
+    video: VideoRow
+    curve: Curve
+    vectors: Float32
+    score: float
+
+
 def search(
     query: Float32, corpus: Corpus, settings: SearchSettings, within: Collection[int] | None = None
 ) -> list[Moment]:
@@ -41,22 +51,46 @@ def search(
         settings: how.
         within: only these videos; None for all.
     """
-    limits = similarity_range(corpus.index, query) if settings.postprocess == "adjust_norm" else None
-    curves = [
-        (video_id, curve_of(video_id, query, corpus, limits))
-        for video_id in candidates(corpus.index, query, settings, within)
-    ]
-    scored = [(video_score(c.similarity, settings.best_frames), video_id, c) for video_id, c in curves]
-    top = sorted(scored, key=lambda item: (-item[0], item[1]))[: settings.videos]
-    return best_first((m for item in top for m in _moments(*item, corpus, settings)), settings.top)
+    return best_first(_all_moments(query, corpus, settings, within), settings)
+
+
+def search_sequence(
+    first: Float32,
+    second: Float32,
+    within_seconds: float,
+    corpus: Corpus,
+    settings: SearchSettings,
+    within: Collection[int] | None = None,
+) -> list[Moment]:
+    """Moments that show ``first`` and then ``second``, which starts at most ``within_seconds`` after its end.
+
+    A pair spans from the start of the one to the end of the other; its score is the mean of both.
+    """
+    befores = _by_video(_all_moments(first, corpus, settings, within))
+    afters = _by_video(_all_moments(second, corpus, settings, within))
+    pairs = (
+        _pair(before, after)
+        for video_id, some in befores.items()
+        for before in some
+        for after in afters.get(video_id, [])
+        if _follows(before.moment, after.moment, within_seconds)
+    )
+    return best_first(pairs, settings)
 
 
 def curve_of(
     video_id: int, query: Float32, corpus: Corpus, corpus_range: tuple[float, float] | None = None
 ) -> Curve:
     """S_c and CFS_c of one video; KeyError when the corpus does not hold it."""
+    vectors = corpus.index.vectors(video_id)
+    return _curve(video_id, vectors, query, corpus, corpus_range)
+
+
+def _curve(
+    video_id: int, vectors: Float32, query: Float32, corpus: Corpus, corpus_range: tuple[float, float] | None
+) -> Curve:
     return Curve(
-        similarity=frame_similarity(corpus.index.vectors(video_id), query),
+        similarity=frame_similarity(vectors, query),
         next_similarity=corpus.index.next_similarity(video_id),
         period_seconds=corpus.period_seconds,
         duration_seconds=corpus.videos[video_id].duration_seconds,
@@ -64,18 +98,69 @@ def curve_of(
     )
 
 
-def _moments(
-    score: float, video_id: int, curve: Curve, corpus: Corpus, settings: SearchSettings
-) -> Iterator[Moment]:
-    video = corpus.videos[video_id]
-    for window in select(postprocess(curve, settings), settings):
-        yield Moment(
-            path=video.path,
-            video_id=video_id,
+def _all_moments(
+    query: Float32, corpus: Corpus, settings: SearchSettings, within: Collection[int] | None
+) -> Iterator[Ranked]:
+    """The windows of the top videos, in no order."""
+    background = corpus.index.background(query)
+    limits = similarity_range(corpus.index, query) if settings.postprocess == "adjust_norm" else None
+    views = [
+        _view(video_id, query, corpus, settings, limits)
+        for video_id in candidates(corpus.index, query, settings, within)
+    ]
+    views.sort(key=lambda view: (-view.score, view.video.video_id))
+    for view in views[: settings.videos]:
+        yield from _moments(view, settings, background)
+
+
+def _view(
+    video_id: int,
+    query: Float32,
+    corpus: Corpus,
+    settings: SearchSettings,
+    limits: tuple[float, float] | None,
+) -> _View:
+    vectors = corpus.index.vectors(video_id)
+    curve = _curve(video_id, vectors, query, corpus, limits)
+    score = video_score(curve.similarity, vectors, query, settings.best_frames, corpus.period_seconds)
+    return _View(corpus.videos[video_id], curve, vectors, score)
+
+
+def _moments(view: _View, settings: SearchSettings, background: tuple[float, float]) -> Iterator[Ranked]:
+    for window in select(postprocess(view.curve, settings), settings):
+        moment = Moment(
+            path=view.video.path,
+            video_id=view.video.video_id,
             start_seconds=window.start_seconds,
             end_seconds=window.end_seconds,
-            score=moment_score(score, curve.similarity, window),
+            score=moment_score(view.score, view.curve.similarity, window, background),
             confidence=window.confidence,
-            video_score=score,
-            video_seconds=video.duration_seconds,
+            video_score=view.score,
+            video_seconds=view.video.duration_seconds,
         )
+        yield Ranked(moment, direction(view.vectors, window))
+
+
+def _by_video(found: Iterator[Ranked]) -> dict[int, list[Ranked]]:
+    grouped: dict[int, list[Ranked]] = {}
+    for one in found:
+        grouped.setdefault(one.moment.video_id, []).append(one)
+    return grouped
+
+
+def _follows(before: Moment, after: Moment, within_seconds: float) -> bool:
+    """B begins after A began, ends after A ended, and the gap is not too long."""
+    in_order = after.start_seconds > before.start_seconds and after.end_seconds > before.end_seconds
+    return in_order and after.start_seconds - before.end_seconds <= within_seconds
+
+
+def _pair(before: Ranked, after: Ranked) -> Ranked:
+    a, b = before.moment, after.moment
+    both = replace(
+        a,
+        end_seconds=b.end_seconds,
+        score=(a.score + b.score) / 2,
+        confidence=(a.confidence + b.confidence) / 2,
+        video_score=(a.video_score + b.video_score) / 2,
+    )
+    return Ranked(both, before.direction)

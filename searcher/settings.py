@@ -13,7 +13,8 @@ from typing import Any
 
 from indexer.errors import InputError
 
-METHODS = ("vc1", "vc2")
+METHODS = ("vc1", "vc2", "proposals")
+RANKERS = ("fitted", "formula")
 POSTPROCESSES = ("none", "norm", "adjust_norm", "log_smooth_norm", "smooth_norm")
 
 #: λ where the user names none. After a normalisation the scale is 0..1 whatever the model; raw cosines
@@ -49,6 +50,10 @@ class Knob:
         """Raise InputError unless ``value`` lies within the bounds or among the choices."""
         if value is None and self.default is None:
             return
+        if self.kind is bool:
+            if not isinstance(value, bool):
+                raise InputError(f"{self.name} is {value!r}, not true or false")
+            return
         if self.choices:
             if value not in self.choices:
                 raise InputError(f"{self.name} is {value!r}", f"Choose one of: {', '.join(self.choices)}")
@@ -76,8 +81,14 @@ class SearchSettings:
     method: str = _knob("vc1", "how windows are cut", str, choices=METHODS)
     postprocess: str = _knob("smooth_norm", "what is done to S_c first", str, choices=POSTPROCESSES)
     threshold: float | None = _knob(
-        None, "frames (VC1) or scenes (VC2) above it are selected", float, "λ", low=-1.0, high=1.0
+        None,
+        "frames (VC1), scenes (VC2) or windows (proposals: their confidence) above it are selected",
+        float,
+        "λ",
+        low=-1.0,
+        high=1.0,
     )
+    ranker: str = _knob("fitted", "proposals: what scores the candidate windows", str, choices=RANKERS)
     min_confidence: float = _knob(
         -1.0, "VC1: windows whose mean S_c is not above it are dropped", float, "β", low=-1.0, high=1.0
     )
@@ -97,6 +108,9 @@ class SearchSettings:
     )
     videos: int = _knob(10, "how many top videos are searched for windows", int, low=1, high=10_000)
     top: int = _knob(10, "how many moments are returned", int, low=1, high=100_000)
+    per_video: int = _knob(1000, "how many moments of one video are returned at most", int, low=1, high=100_000)
+    min_score: float = _knob(-1000.0, "moments with a lower score are left out", float, low=-1000.0, high=1000.0)
+    fold: bool = _knob(True, "near-duplicate moments of other videos are folded into the best one", bool)
     best_frames: int = _knob(3, "a video's score is the mean of this many best frames", int, low=1, high=100)
 
     def __post_init__(self) -> None:

@@ -90,9 +90,14 @@ def test_index_json(lib, films, vclip):
         (["index", "FILMS", "--fps", "0"], "--fps is 0"),
         (["index", "FILMS", "--batch-size", "-1"], "batch_size is -1"),
         (["search", ""], "the query is empty"),
-        (["search"], "a text or an image"),
-        (["search", "red", "--image", "x.png"], "a text or an image"),
+        (["search"], "one thing to search for"),
+        (["search", "red", "--image", "x.png"], "one thing to search for"),
         (["search", "--image", "/nowhere.png"], "no such file"),
+        (["search", '"red'], "at character 1: the quote that opens here is not closed"),
+        (["search", "--like", "one.mp4"], "is not in the library"),
+        (["search", "--like", "one.mp4@x"], "'x' is not a time"),
+        (["search", "--like", "one.mp4@1:00"], "lasts 20.0 s"),
+        (["search", "--like", "none.mp4@1"], "none.mp4 is not in the library"),
         (["search", "red", "--threshold", "2"], "threshold is 2. It must lie between -1"),
         (["search", "red", "-M", "4"], "smooth_window is 4. It must be odd"),
         (["search", "red", "--in", "*.avi"], "no video matches"),
@@ -151,11 +156,12 @@ def test_search_prints_a_table_within_80_columns(filled, films, vclip):
 
 
 def test_search_json_and_csv_say_the_same(filled, films, vclip):
-    arguments = ("search", "red", "--postprocess", "norm", "--lambda", "0.9", "--top", "5")
+    arguments = ("search", "red", "--postprocess", "norm", "--lambda", "0.9", "--top", "5", "--no-fold")
     as_json = json.loads(vclip(*arguments, "--json")[1])
     as_csv = list(csv.DictReader(io.StringIO(vclip(*arguments, "--csv")[1])))
-    assert [(m["rank"], m["start_seconds"], m["end_seconds"]) for m in as_json] == [(1, 0, 6), (2, 10, 14)]
-    assert [m["path"] for m in as_json] == [str(films / "one.mp4"), str(films / "two.mp4")]
+    assert [m["rank"] for m in as_json] == [1, 2]
+    where = sorted((m["path"], m["start_seconds"], m["end_seconds"]) for m in as_json)
+    assert where == [(str(films / "one.mp4"), 0, 6), (str(films / "two.mp4"), 10, 14)]
     assert [{k: str(v) for k, v in m.items()} for m in as_json] == [dict(m) for m in as_csv]
 
 
@@ -165,9 +171,38 @@ def test_search_by_image(filled, tmp_path, vclip):
     assert out.splitlines()[1].endswith("two.mp4")
 
 
+def test_more_like_a_moment(filled, vclip):
+    found = vclip("search", "--like", "one.mp4@0:17.5", "--postprocess", "norm", "--threshold", "0.9", "--json")[1]
+    assert (json.loads(found)[0]["start_seconds"], json.loads(found)[0]["end_seconds"]) == (14, 20)  # blue
+
+
+def test_sums_and_sequences(filled, tmp_path, vclip, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "y.png", "yellow")
+    sharp = ("--postprocess", "norm", "--threshold", "0.9", "--json")
+    assert json.loads(vclip("search", '"yellow" + ./y.png - 0.2:"blue"', *sharp)[1])[0]["path"].endswith("two.mp4")
+    pairs = json.loads(vclip("search", '"red" then "blue" within 10 s', *sharp)[1])
+    # one.mp4: red 0-6, lime 6-14, blue 14-20: 8 s between
+    assert [(Path(p["path"]).name, p["start_seconds"], p["end_seconds"]) for p in pairs] == [("one.mp4", 0, 20)]
+    assert json.loads(vclip("search", '"red" then "blue" within 7 s', *sharp)[1]) == []
+    assert json.loads(vclip("search", '"blue" then "red"', *sharp)[1]) == []
+
+
+def test_per_video_and_min_score(filled, vclip):
+    arguments = ("search", '"red" + "blue"', "--postprocess", "norm", "--threshold", "0.8", "--no-fold", "--json")
+    everything = json.loads(vclip(*arguments)[1])
+    assert max(sum(m["path"] == v["path"] for m in everything) for v in everything) > 1
+    one_each = json.loads(vclip(*arguments, "--per-video", "1")[1])
+    assert len({m["path"] for m in one_each}) == len(one_each) == 2
+    best = everything[0]["score"]
+    assert len(json.loads(vclip(*arguments, "--min-score", str(best - 0.001))[1])) == 1
+    assert json.loads(vclip(*arguments, "--min-score", "900")[1]) == []
+    assert json.loads(vclip(*arguments, "--min-score", "900", "--all")[1]) == everything
+
+
 def test_nothing_found(filled, vclip):
     code, out, _ = vclip("search", "cyan", "--postprocess", "none", "--threshold", "0.99")
-    assert (code, out) == (0, "Nothing found. Lower --threshold, or try other words.\n")
+    assert (code, out) == (0, "Nothing found. Try other words, --all, or a lower --threshold.\n")
     assert vclip("search", "cyan", "--postprocess", "none", "--threshold", "0.99", "--json")[1] == "[]\n"
 
 
@@ -177,7 +212,7 @@ def test_settings_file_and_options_over_it(filled, tmp_path, vclip):
         json.dumps({"settings": {"postprocess": "norm", "threshold": 0.9, "top": 1}, "found_by": "hand"})
     )
     assert len(json.loads(vclip("search", "red", "--settings", file, "--json")[1])) == 1
-    assert len(json.loads(vclip("search", "red", "--settings", file, "--top", "3", "--json")[1])) == 2
+    assert len(json.loads(vclip("search", "red", "--settings", file, "--top", "3", "--no-fold", "--json")[1])) == 2
     file.write_text("[")
     assert "is not a settings file" in vclip("search", "red", "--settings", file)[2]
 

@@ -76,6 +76,10 @@ class TestContract:
         with pytest.raises(KeyError):
             index.vectors(99)
 
+    def test_background_is_mean_and_spread_of_all_scores(self, make):
+        scores = np.concatenate([v.vectors.astype(np.float32) for v in VIDEOS]) @ QUERIES[1]
+        assert make(VIDEOS).background(QUERIES[1]) == pytest.approx((scores.mean(), scores.std()), abs=1e-5)
+
     def test_a_filter_that_nothing_passes(self, make):
         assert make(VIDEOS).search(QUERIES, 3, {99}).scores.shape == (4, 0)
 

@@ -190,6 +190,9 @@ def _option_of(knob: Knob) -> Decorator:
     default = "by postprocessing" if knob.default is None else knob.default
     symbol = f" ({knob.symbol})" if knob.symbol else ""
     sentence = knob.help[0].upper() + knob.help[1:]
+    if knob.kind is bool:
+        flags = f"--{knob.name}/--no-{knob.name}"
+        return click.option(flags, knob.name, default=None, help=f"{sentence}.  [default: {default}]")
     return click.option(*names, knob.name, type=kind, help=f"{sentence}{symbol}.  [default: {default}]")
 
 
@@ -219,6 +222,11 @@ def _read_settings(path: Path) -> dict[str, Any]:
 @cli.command()
 @click.argument("query", required=False)
 @click.option("--image", metavar="FILE", help="Search by a picture instead of words.")
+@click.option("--like", metavar="VIDEO@TIME", help="More like this moment, e.g. film.mp4@1:23.")
+@click.option(
+    "--template", "templates", multiple=True, metavar="TEXT", help='E.g. "a photo of {}"; several average.'
+)
+@click.option("--all", "show_all", is_flag=True, help="Show every moment, whatever its score.")
 @_settings_options
 @click.option("--settings", "settings_file", metavar="FILE", help="Settings that `vclip bench tune` found.")
 @click.option("--in", "within", metavar="GLOB", help='Only videos whose path matches, e.g. "holiday/*".')
@@ -230,6 +238,9 @@ def _read_settings(path: Path) -> dict[str, Any]:
 def search(
     query: str | None,
     image: str | None,
+    like: str | None,
+    templates: tuple[str, ...],
+    show_all: bool,
     settings_file: str | None,
     within: str | None,
     model: str | None,
@@ -239,11 +250,15 @@ def search(
     as_csv: bool,
     **given: Any,
 ) -> int:
-    """Find the moments that show QUERY, best first."""
-    settings = _settings(settings_file, given)
+    """Find the moments that show QUERY, best first.
+
+    QUERY is words, or things added and avoided: '"dog running" + ./ball.jpg - 0.5:"snow"', or one after
+    the other: '"a dog" then "a cat" within 30 s'.
+    """
+    settings = _settings(settings_file, {**given, **({"min_score": -1000.0} if show_all else {})})
     from vclipper import output
 
-    moments = _open(library, device).search(query, image, settings, within, model)
+    moments = _open(library, device).search(query, image, settings, within, model, like, templates or ("{}",))
     if as_json:
         click.echo(output.moments_json(moments))
     elif as_csv:
@@ -251,7 +266,7 @@ def search(
     elif moments:
         output.print_moments(moments)
     else:
-        click.echo("Nothing found. Lower --threshold, or try other words.")
+        click.echo("Nothing found. Try other words, --all, or a lower --threshold.")
     return 0
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from indexer import manifest, segments
 from indexer.build import IndexReport, OnProgress, index_files
@@ -20,9 +21,11 @@ from indexer.manifest import Manifest
 from indexer.plan import absolute, make_plan
 from indexer.settings import DEFAULT_FPS, IndexSettings, period_of
 from indexer.store import Store, VideoRow
+from indexer.vectors import Float32, unit
 from indexer.verify import Problem, verify
+from searcher.query import Query, Term, embed, parse
 from searcher.rank import Moment
-from searcher.search import Corpus, search
+from searcher.search import Corpus, search, search_sequence
 from searcher.settings import SearchSettings
 from vclipper.models import canonical_name, fingerprint_of, load_encoder
 
@@ -185,38 +188,78 @@ class Library:
         settings: SearchSettings | None = None,
         within: str | None = None,
         model: str | None = None,
+        like: str | None = None,
+        templates: Sequence[str] = ("{}",),
     ) -> list[Moment]:
-        """The moments that answer a text or an image, best first; [] means nothing was found.
+        """The moments that answer a query, best first; [] means nothing was found.
 
         Args:
-            text: what is to be seen.
+            text: what is to be seen, in the language of :mod:`searcher.query`: words, or
+                ``"dog running" + ./ball.jpg - "snow"``, or ``"a dog" then "a cat" within 30 s``.
             image: a file in any format Pillow reads, or a Pillow image.
             settings: method, postprocessing, thresholds, how many.
             within: a glob over paths, such as ``*/holiday/*``; only these videos are searched.
             model: refuse unless the library was made with it.
+            like: ``VIDEO@TIME``: more like this moment of a video in the library.
+            templates: each text is put in place of ``{}`` in each of these, and the embeddings averaged.
 
         Raises:
-            InputError: an empty query, an unreadable image, a glob that no video matches.
+            InputError: an empty or wrong query, an unreadable image, a glob that no video matches.
             LibraryError: no library, or an empty one.
         """
         self._require(model, None)
-        check_query(text, image)
+        query = _one_query(text, image, like)
         corpus = self.corpus()
         if not corpus.videos:
             raise LibraryError(f"the library at {self.path} is empty", "Fill it: vclip index FOLDER")
         chosen = None if within is None else _within(within, corpus.videos.values())
-        return search(self.embed(text=text, image=image), corpus, settings or SearchSettings(), chosen)
+        settings = settings or SearchSettings()
+        if query is None:
+            vector = (
+                self._frame_at(like or "", corpus)
+                if like
+                else encode_images(self.encoder, [_open_image(image)])[0]
+            )
+            return search(vector, corpus, settings, chosen)
+        first = self._embed(query.first, templates)
+        if not query.second:
+            return search(first, corpus, settings, chosen)
+        second = self._embed(query.second, templates)
+        return search_sequence(first, second, query.within_seconds, corpus, settings, chosen)
 
-    def embed(self, text: str | None = None, image: str | os.PathLike[str] | Image | None = None) -> Any:
-        """A query's unit vector, (D,) float32.
+    def embed(self, text: str, templates: Sequence[str] = ("{}",)) -> Float32:
+        """A text query's unit vector, (D,) float32.
 
         Raises:
-            InputError: an empty query, an unreadable image.
+            InputError: an empty or wrong query, or an A-then-B.
         """
-        check_query(text, image)
-        if text is not None:
-            return self.encoder.encode_texts([text])[0]
-        return encode_images(self.encoder, [_open_image(image)])[0]
+        query = parse(text)
+        if query.second:
+            raise InputError("A-then-B has two vectors, not one", "Embed its parts")
+        return self._embed(query.first, templates)
+
+    def _embed(self, terms: tuple[Term, ...], templates: Sequence[str]) -> Float32:
+        def one(term: Term) -> Float32:
+            if term.is_picture:
+                return self._embed_image(term.value)
+            texts = [template.replace("{}", term.value) for template in templates]
+            return unit(self.encoder.encode_texts(texts).mean(axis=0))
+
+        return embed(terms, one)
+
+    def _embed_image(self, image: object) -> Float32:
+        vector: Float32 = encode_images(self.encoder, [_open_image(image)])[0]
+        return vector
+
+    def _frame_at(self, like: str, corpus: Corpus) -> Float32:
+        """The vector of the frame that a video of the library shows at a time."""
+        name, _, time_code = like.rpartition("@")
+        video = _video_called(name, corpus.videos.values())
+        seconds = parse_time(time_code)
+        if not 0 <= seconds < video.duration_seconds:
+            raise InputError(f"{name} lasts {video.duration_seconds:.1f} s, so it has nothing at {time_code}")
+        vector: Float32 = corpus.index.vectors(video.video_id)[int(seconds / corpus.period_seconds)]
+        return vector
 
     def corpus(self) -> Corpus:
         """Index and videos as they are now; the index is brought up to date where it is not."""
@@ -330,23 +373,48 @@ def default_path() -> Path:
     return user_data_path("vclipper") / "library"
 
 
-def check_query(text: str | None, image: object | None) -> None:
-    """Raise InputError unless there is exactly one query and it says something."""
-    if (text is None) == (image is None):
+def _one_query(text: str | None, image: object | None, like: str | None) -> Query | None:
+    """The parsed text; None for an image or a moment. Raises InputError unless there is exactly one query."""
+    if sum(given is not None for given in (text, image, like)) != 1:
         raise InputError(
-            "give a text or an image to search for", "vclip search TEXT, or vclip search --image FILE"
+            "give one thing to search for: a text or an image or a moment",
+            "vclip search TEXT, or --image FILE, or --like VIDEO@TIME",
         )
-    if text is not None and not text.strip():
-        raise InputError("the query is empty", 'Say what is to be seen: vclip search "a red car"')
+    return None if text is None else parse(text)
 
 
-def _open_image(image: str | os.PathLike[str] | Image | None) -> Image:
+def parse_time(time_code: str) -> float:
+    """``83``, ``83.5``, ``1:23`` or ``1:02:03.5`` → seconds.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", time_code):
+        raise InputError(f"{time_code!r} is not a time", "Write seconds, M:SS or H:MM:SS: --like film.mp4@1:23")
+    seconds = 0.0
+    for part in time_code.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+def _video_called(name: str, videos: Iterable[VideoRow]) -> VideoRow:
+    """The video with this path, or the only one whose path ends with it."""
+    path = Path(name).expanduser().absolute()
+    exact = [video for video in videos if path in video.paths]
+    found = exact or [v for v in videos if any(str(p).endswith(f"/{name}") for p in v.paths)]
+    if len(found) != 1:
+        problem = "is not in the library" if not found else f"could be {len(found)} videos"
+        raise InputError(f"{name or 'no video'} {problem}", "Write --like VIDEO@TIME; see the paths: vclip list")
+    return found[0]
+
+
+def _open_image(image: object) -> Image:
     from PIL import Image as Pillow
     from PIL import ImageOps
 
     if isinstance(image, Pillow.Image):
         return image.convert("RGB")
-    path = Path(image or "").expanduser()
+    path = Path(str(image)).expanduser()
     try:
         with Pillow.open(path) as picture:
             upright = ImageOps.exif_transpose(picture)

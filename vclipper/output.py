@@ -92,6 +92,7 @@ def moment_dict(moment: Moment, rank: int) -> dict[str, Any]:
         "confidence": round(moment.confidence, 4),
         "video_score": round(moment.video_score, 4),
         "video_seconds": round(moment.video_seconds, 3),
+        "similar": moment.similar,
     }
 
 
@@ -102,7 +103,17 @@ def moments_json(moments: Sequence[Moment]) -> str:
 
 def moments_csv(moments: Sequence[Moment]) -> str:
     """A header and one line a moment, best first."""
-    names = ["rank", "start_seconds", "end_seconds", "score", "confidence", "video_score", "video_seconds", "path"]
+    names = [
+        "rank",
+        "start_seconds",
+        "end_seconds",
+        "score",
+        "confidence",
+        "video_score",
+        "video_seconds",
+        "similar",
+        "path",
+    ]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
@@ -123,7 +134,7 @@ def print_moments(moments: Sequence[Moment]) -> None:
     for rank, m in enumerate(moments, 1):
         seconds = f"{m.end_seconds - m.start_seconds:.0f} s"
         times = timecode(m.start_seconds), timecode(m.end_seconds)
-        table.add_row(str(rank), *times, seconds, f"{m.score:.3f}", _text(m.path, folder))
+        table.add_row(str(rank), *times, seconds, f"{m.score:.2f}", _text(m.path, folder, m.similar))
     _print_with_folder(table, folder)
 
 
@@ -155,10 +166,11 @@ def _print_notes(out: Console, name: str, notes: Iterable[FileNote]) -> None:
         out.print(f"  {name}  {short_path(note.path)}{because}", markup=False)
 
 
-def _text(path: Path, folder: Path) -> Text:
+def _text(path: Path, folder: Path, similar: int = 0) -> Text:
     from rich.text import Text
 
-    return Text(short_path(path, folder))
+    more = f"  (+{similar} alike)" if similar else ""
+    return Text(short_path(path, folder) + more)
 
 
 # ---- library

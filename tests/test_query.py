@@ -1,0 +1,102 @@
+"""The query language: what it means, and that errors point at the place."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import searcher.query
+from indexer.errors import InputError
+from searcher.query import Query, Term, embed, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("man in yellow blanket", [Term("man in yellow blanket")]),
+        ("  a dog's bowl ", [Term("a dog's bowl")]),
+        ("black-and-white film", [Term("black-and-white film")]),
+        ("then he runs within reach", [Term("then he runs within reach")]),
+        ('"a dog"', [Term("a dog")]),
+        ("“a dog”", [Term("a dog")]),
+        ("a dog + snow", [Term("a dog"), Term("snow")]),
+        ("a dog - snow", [Term("a dog"), Term("snow", weight=-1)]),
+        ('- "snow" + dog', [Term("snow", weight=-1), Term("dog")]),
+        ('2:golden retriever + 0.5:"a ball"', [Term("golden retriever", weight=2), Term("a ball", weight=0.5)]),
+        ("a dog - 3:snow", [Term("a dog"), Term("snow", weight=-3)]),
+        ("16:9 television", [Term("16:9 television")]),
+        ("ball.jpg", [Term("ball.jpg", True)]),
+        ('"a dog" + ./my pictures/ball', [Term("a dog"), Term("./my pictures/ball", True)]),
+        ("~/ball.PNG - 0.5:snow", [Term("~/ball.PNG", True), Term("snow", weight=-0.5)]),
+        ('"paris - by night"', [Term("paris - by night")]),
+    ],
+)
+def test_sums(text, first):
+    assert parse(text) == Query(tuple(first))
+
+
+def test_then():
+    assert parse('"a dog" then "a cat" within 30 s') == Query((Term("a dog"),), (Term("a cat"),), 30.0)
+    assert parse('"a dog" + ball.jpg then 2:"a cat" - snow') == Query(
+        (Term("a dog"), Term("ball.jpg", True)), (Term("a cat", weight=2), Term("snow", weight=-1))
+    )
+    assert parse('"a dog" then "a cat" within 2.5 seconds').within_seconds == 2.5
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "the query is empty"),
+        ('"a dog', r"at character 1: the quote that opens here is not closed: …▸\"a dog"),
+        ('""', "nothing between the quotes"),
+        ('"a dog" +', "at character 10: words or a picture are missing"),
+        ("dog + + cat", "words or a picture are missing"),
+        ('- "snow"', "only things to avoid"),
+        ('"a dog" "a cat"', r"at character 9: expected \+, - or then: …\"a dog\" ▸\"a cat\""),
+        ('"a dog"then', "a blank is missing after the quote"),
+        ('"a dog" then', "words or a picture are missing"),
+        ("0:dog", "a weight of 0"),
+        ('"a" then "b" then "c"', r"expected \+"),
+    ],
+)
+def test_errors_point_at_the_place(text, says):
+    with pytest.raises(InputError, match=says):
+        parse(text)
+
+
+@given(st.text())
+def test_any_text_is_a_query_or_a_clear_error(text):
+    try:
+        query = parse(text)
+    except InputError as error:
+        assert "\n" not in error.message or "\n" in text
+    else:
+        assert query.first
+        assert all(term.value.strip() for term in query.terms)
+
+
+words = st.from_regex(r"[a-z]+( [a-z]+){0,3}", fullmatch=True)
+
+
+@given(st.lists(st.tuples(words, st.sampled_from([1.0, -1.0, 2.5, -0.5])), min_size=1))
+def test_what_is_written_is_read(terms):
+    terms = [(terms[0][0], abs(terms[0][1])), *terms[1:]]
+    parts = [f'{"-" if w < 0 else "+"} {abs(w):g}:"{text}"' for text, w in terms]
+    assert parse(" ".join(parts)[2:]) == Query(tuple(Term(text, False, w) for text, w in terms))
+
+
+def test_embedding_is_the_weighted_sum():
+    axes = {"x": [1, 0, 0], "y": [0, 1, 0], "z": [0, 0, 1]}
+    got = embed(parse("2:x + y - 2:z").first, lambda term: np.array(axes[term.value], np.float32))
+    # (2, 1, -2) has length 3
+    assert got.tolist() == pytest.approx([2 / 3, 1 / 3, -2 / 3])
+    with pytest.raises(InputError, match="cancel each other out"):
+        embed(parse("x - x").first, lambda term: np.array(axes[term.value], np.float32))
+
+
+def test_the_examples_in_the_docstring():
+    assert doctest.testmod(searcher.query).failed == 0
