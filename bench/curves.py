@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -173,9 +173,7 @@ def with_common_range(curves: Iterable[Curve]) -> tuple[Curve, ...]:
     found = list(curves)
     low = min((float(c.similarity.min()) for c in found), default=0.0)
     high = max((float(c.similarity.max()) for c in found), default=0.0)
-    return tuple(
-        Curve(c.similarity, c.next_similarity, c.period_seconds, c.duration_seconds, (low, high)) for c in found
-    )
+    return tuple(replace(curve, corpus_range=(low, high)) for curve in found)
 
 
 def _duration(query: Query, frames: int, period_seconds: float) -> float:
