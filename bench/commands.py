@@ -714,7 +714,7 @@ def plot_ssim(
 def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: Any) -> None:
     """Find video and moment among all videos of a split: R@1/5/10/100, through library and FAISS index."""
     from bench.corpus import build_corpus, corpus_folder, score_corpus
-    from bench.tables import corpus_markdown
+    from bench.tables import corpus_markdown, cutoff_markdown
     from bench.tune import read_settings
 
     source = _source(options)
@@ -727,9 +727,11 @@ def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: A
         scores = score_corpus(library, features, dataset, settings, workers, lambda a, b: step(a, b, ""))
     report = scores.report()
     if as_json:
-        click.echo(json.dumps({"source": features.source, "settings": settings.to_dict(), **report}, indent=1))
+        values = {"source": features.source, "settings": settings.to_dict(), **report, "roc": scores.cutoffs()}
+        click.echo(json.dumps(values, indent=1))
         return
     click.echo(corpus_markdown(report, features.source, len(features.frames), len(dataset)))
+    click.echo(cutoff_markdown(scores.cutoffs(), report))
 
 
 # --- speed ------------------------------------------------------------------------------------------

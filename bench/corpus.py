@@ -37,6 +37,7 @@ RANKS = (1, 5, 10, 100)
 MOMENT_IOUS = (0.5, 0.7)
 VIDEOS_PER_COMMIT = 400
 QUERIES_AT_ONCE = 10
+FALSE_ALARMS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 
 def video_key(video: str) -> int:
@@ -107,11 +108,17 @@ class CorpusScores:
         video_rank: (Q,) int64, place of the right video among the videos, from 1; 0 when it is not there.
         moment_rank: IoU → (Q,) int64, place of the first right moment in the list, likewise.
         seconds: wall time of each search that was made.
+        score: (A,) of the first moment found for each query asked; -inf where nothing was.
+        score_without: (A,) the same with the right video taken out of the corpus.
+        first_is_right: (A,) bool: the first moment is in the right video.
     """
 
     video_rank: NDArray[np.int64]
     moment_rank: Mapping[float, NDArray[np.int64]]
     seconds: NDArray[np.float64]
+    score: NDArray[np.float64]
+    score_without: NDArray[np.float64]
+    first_is_right: NDArray[np.bool_]
 
     def recall(self, ranks: NDArray[np.int64], within: int) -> float:
         """Share of queries answered at place ``within`` or better."""
@@ -122,8 +129,34 @@ class CorpusScores:
         values = {f"video R@{k}": 100 * self.recall(self.video_rank, k) for k in RANKS}
         for iou, ranks in self.moment_rank.items():
             values |= {f"moment R@{k} IoU {iou}": 100 * self.recall(ranks, k) for k in RANKS}
+        values["nothing-found AUC"] = self.auc(self.score)
+        values["nothing-found AUC, first answer right"] = self.auc(self.score[self.first_is_right])
         values["median search ms"] = 1000 * float(np.median(self.seconds)) if len(self.seconds) else 0.0
         return {name: round(value, 2) for name, value in values.items()}
+
+    def auc(self, present: NDArray[np.float64]) -> float:
+        """Chance that a query whose video is there scores above one whose video is not; ties count half."""
+        if not len(present) or not len(self.score_without):
+            return 0.0
+        absent = np.sort(self.score_without)
+        below = np.searchsorted(absent, present, side="left") + np.searchsorted(absent, present, side="right")
+        return float(below.mean() / (2 * len(absent)))
+
+    def cutoffs(self, false_alarms: Sequence[float] = FALSE_ALARMS) -> list[dict[str, float]]:
+        """The ROC: for each rate of false alarms the score that gives it, and what a cut-off there keeps."""
+        lines = []
+        for rate in false_alarms:
+            score = float(np.quantile(self.score_without, 1 - rate))
+            right = self.score[self.first_is_right]
+            lines.append(
+                {
+                    "false alarms": rate,
+                    "min_score": score,
+                    "answered": float((self.score >= score).mean()),
+                    "right first answers kept": float((right >= score).mean()) if len(right) else 0.0,
+                }
+            )
+        return lines
 
 
 def video_place(moments: Sequence[Moment], video_id: int) -> int:
@@ -151,6 +184,9 @@ class Found:
     video: int
     moments: tuple[int, ...]
     seconds: float
+    score: float
+    score_without: float
+    first_is_right: bool
 
 
 def look_up(corpus: Corpus, query: Query, vector: Float32, settings: SearchSettings) -> Found:
@@ -161,7 +197,10 @@ def look_up(corpus: Corpus, query: Query, vector: Float32, settings: SearchSetti
     key = video_key(query.video)
     listed = moments[: max(RANKS)]
     places = tuple(moment_place(listed, query, key, iou) for iou in MOMENT_IOUS)
-    return Found(video_place(moments, key), places, seconds)
+    score = moments[0].score if moments else -np.inf
+    without = next((moment.score for moment in moments if moment.video_id != key), -np.inf)
+    first_is_right = bool(moments) and moments[0].video_id == key
+    return Found(video_place(moments, key), places, seconds, score, without, first_is_right)
 
 
 _worker: dict[str, Any] = {}
@@ -226,4 +265,11 @@ def _collect(queries: int, asked: Sequence[int], found: Sequence[Found]) -> Corp
     video_rank[asked] = [one.video for one in found]
     for column, ranks in enumerate(moment_rank.values()):
         ranks[asked] = [one.moments[column] for one in found]
-    return CorpusScores(video_rank, moment_rank, np.array([one.seconds for one in found]))
+    return CorpusScores(
+        video_rank,
+        moment_rank,
+        np.array([one.seconds for one in found]),
+        np.array([one.score for one in found]),
+        np.array([one.score_without for one in found]),
+        np.array([one.first_is_right for one in found], dtype=bool),
+    )

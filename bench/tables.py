@@ -315,3 +315,19 @@ def read_results(path: Path) -> Results:
         raise InputError(f"{path} does not exist", "bench run, tune and baselines write it: --results") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not a results file: {error}") from None
+
+
+def cutoff_markdown(cutoffs: Sequence[Mapping[str, float]], report: Mapping[str, float]) -> str:
+    """ "Nothing found": the ROC of the cut-off on the score, as a Markdown table."""
+    lines = [
+        "",
+        "**Nothing found: the first score of queries whose video is there, against the same with it taken out**",
+        "",
+        "| min_score | false alarms | queries answered | right first answers kept |",
+        "| ---: | ---: | ---: | ---: |",
+    ]
+    for one in cutoffs:
+        shares = ("false alarms", "answered", "right first answers kept")
+        lines.append(f"| {one['min_score']:.2f} | " + " | ".join(f"{100 * one[s]:.1f} %" for s in shares) + " |")
+    auc, right = (report[n] for n in ("nothing-found AUC", "nothing-found AUC, first answer right"))
+    return "\n".join([*lines, "", f"AUC {auc:.3f}; over the queries whose first answer is right {right:.3f}."])

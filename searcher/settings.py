@@ -24,12 +24,12 @@ DEFAULT_THRESHOLD: Mapping[tuple[str, str], float] = {
     ("vc1", "norm"): 0.60,
     ("vc1", "adjust_norm"): 0.60,
     ("vc1", "log_smooth_norm"): 0.60,
-    ("vc1", "smooth_norm"): 0.65,
+    ("vc1", "smooth_norm"): 0.55,
     ("vc2", "none"): 0.25,
     ("vc2", "norm"): 0.60,
     ("vc2", "adjust_norm"): 0.60,
     ("vc2", "log_smooth_norm"): 0.60,
-    ("vc2", "smooth_norm"): 0.60,
+    ("vc2", "smooth_norm"): 0.65,
 }
 
 

@@ -23,6 +23,23 @@ from searcher.settings import SearchSettings
 from tests.bench_data import write_small_dataset
 
 
+NO_SCORES = (np.zeros(0), np.zeros(0), np.zeros(0, bool))
+
+
+def test_auc_and_cutoffs_by_hand():
+    ranks = np.ones(4, dtype=np.int64)
+    present, absent = np.array([3.0, 2.0, 1.0, 0.0]), np.array([2.0, 0.5, 0.25, -np.inf])
+    right = np.array([True, False, True, False])
+    scores = CorpusScores(ranks, {}, np.zeros(0), present, absent, right)
+    # Pairs won: 3 beats 4, 2 beats 3 and ties 1, 1 beats 3, 0 beats 1: (4 + 3.5 + 3 + 1) / 16
+    assert scores.auc(present) == pytest.approx(11.5 / 16)
+    [at_one_in_four] = scores.cutoffs((0.25,))
+    # The 0.75 quantile of -inf, 0.25, 0.5, 2 lies a quarter of the way from 0.5 to 2: 0.875.
+    assert at_one_in_four["min_score"] == pytest.approx(0.875)
+    assert at_one_in_four["answered"] == 3 / 4
+    assert at_one_in_four["right first answers kept"] == 1.0  # 3 and 1
+
+
 def moment(video: str, start: float, end: float, video_score: float = 0.5) -> Moment:
     return Moment(Path(video), video_key(video), start, end, 0.5, 0.5, video_score, 100.0)
 
@@ -52,7 +69,7 @@ def test_videos_are_placed_by_their_own_score() -> None:
 
 def test_recall_counts_what_was_never_found_as_a_miss() -> None:
     ranks = np.array([1, 3, 0, 7])
-    scores = CorpusScores(ranks, {0.5: ranks, 0.7: ranks}, np.array([0.1]))
+    scores = CorpusScores(ranks, {0.5: ranks, 0.7: ranks}, np.array([0.1]), *NO_SCORES)
     assert scores.recall(ranks, 1) == 0.25
     assert scores.recall(ranks, 5) == 0.5
     assert scores.report()["video R@10"] == 75.0
