@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bench.corpus import (
     CorpusScores,
@@ -21,7 +22,6 @@ from bench.datasets import Query, load_dataset
 from searcher.rank import Moment
 from searcher.settings import SearchSettings
 from tests.bench_data import write_small_dataset
-
 
 NO_SCORES = (np.zeros(0), np.zeros(0), np.zeros(0, bool))
 
