@@ -20,16 +20,18 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
 class Agreeable(ColourEncoder):
-    """Takes any words: what is not a colour means red."""
+    """Takes any words: what is not a colour means red, a cat means lime."""
 
     def encode_texts(self, texts) -> np.ndarray:
-        return super().encode_texts([text if text in COLOURS else "red" for text in texts])
+        return super().encode_texts(
+            [text if text in COLOURS else "lime" if "cat" in text else "red" for text in texts]
+        )
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    make_film(home / "Videos" / "a.mp4", [("red", 6), ("lime", 4)])
+    make_film(home / "Videos" / "a.mp4", [("red", 6), ("lime", 6), ("black", 4)])
     make_film(home / "Videos" / "old" / "b.mp4", [("blue", 6)])
     make_film(home / "Videos" / "holiday" / "c.mp4", [("white", 6), ("red", 6)])
     make_film(home / "videos" / "d.mp4", [("red", 6)])
