@@ -350,9 +350,7 @@ def _chosen_settings(
     if files:
         return [read_settings(path) for path in files]
     given = {name: value for name, value in knobs.items() if value is not None}
-    methods = METHODS if method == "all" else (method,)
-    processes = POSTPROCESSES if postprocess == "all" else (postprocess,)
-    return [SearchSettings(method=m, postprocess=p, **given) for m in methods for p in processes]
+    return [SearchSettings(method=m, postprocess=p, **given) for m, p in _pairs(method, postprocess)]
 
 
 def _curves_of_image(source: Source, image: Path) -> CurveSet:
@@ -463,12 +461,13 @@ def tune(
     Writes to --out: studies.db (SQLite), one settings file a row for `vclip search --settings`, results.json
     for `bench tables`, and Optuna's plots as PNG.
     """
+    from bench.run import THESIS_METHODS
     from bench.tables import Results, described, save_results
     from bench.tune import Tuning, cross_validate, save_settings, settings_record, tune_and_validate
 
     source = _source(options)
     test = _curves(source)
-    pairs = _pairs(method, postprocess)
+    pairs = [pair for pair in _pairs(method, postprocess) if method != "all" or pair[0] in THESIS_METHODS]
     tuning = Tuning(pairs, target, trials, seed, workers, out / "studies.db")
     with _progress("tuning") as step:
         if train_annotations is None:
@@ -494,9 +493,11 @@ def tune(
 
 
 def _pairs(method: str, postprocess: str) -> list[tuple[str, str]]:
-    methods = METHODS if method == "all" else (method,)
-    processes = POSTPROCESSES if postprocess == "all" else (postprocess,)
-    return [(m, p) for m in methods for p in processes]
+    """The (method, postprocessing) pairs that two options name."""
+    from bench.run import COMBINATIONS
+
+    found = [(m, p) for m, p in COMBINATIONS if method in ("all", m) and postprocess in ("all", p)]
+    return found or [(method, postprocess)]
 
 
 def _train_source(source: Source, annotations: Path, features: Path | None) -> Source:

@@ -19,7 +19,13 @@ from searcher.settings import METHODS, POSTPROCESSES, SearchSettings
 from searcher.similarity import Curve
 
 SMOOTHING = frozenset({"smooth_norm", "log_smooth_norm"})
-COMBINATIONS = tuple((method, process) for method in METHODS for process in POSTPROCESSES)
+#: Methods of the thesis: the postprocessing matters to them.
+THESIS_METHODS = ("vc1", "vc2")
+#: The thesis's table, and once each method that smooths the raw curve itself.
+COMBINATIONS = (
+    *((method, process) for method in THESIS_METHODS for process in POSTPROCESSES),
+    *((method, "none") for method in METHODS if method not in THESIS_METHODS),
+)
 WINDOW_COLUMNS = ("R1@0.5", "R1@0.7", "mAP", "mAP@0.5", "mAP@0.75", "mIoU", "long", "middle", "short")
 FRAME_COLUMNS = ("accuracy", "precision", "recall", "F1", "IoU", "AP@0.5", "AP@0.7")
 
