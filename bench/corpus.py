@@ -231,11 +231,11 @@ def score_corpus(
         library: what :func:`build_corpus` made.
         features: the queries' vectors.
         dataset: the queries.
-        settings: of the search; ``videos`` and ``top`` are raised.
+        settings: of the search; ``videos`` and ``top`` are raised, the cut-off on the score is lifted.
         workers: processes.
         on_progress: called with queries done and in all.
     """
-    deep = replace(settings, videos=max(RANKS), top=100_000)
+    deep = replace(settings, videos=max(RANKS), top=100_000, min_score=-1000.0)
     asked = [place for place, query in enumerate(dataset) if query.qid in features.queries]
     work = [(dataset.queries[place], features.queries[dataset.queries[place].qid]) for place in asked]
     chunks = [work[start : start + QUERIES_AT_ONCE] for start in range(0, len(work), QUERIES_AT_ONCE)]

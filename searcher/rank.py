@@ -1,12 +1,15 @@
 """Moments of different videos in one list, by one score; near-duplicates folded.
 
 The score says how far a moment stands out: the mean of what the video and the window answer, less the
-corpus's mean similarity to this query, in standard deviations of it. Raw cosines differ between models and
-queries ("a man" is near everything, "a theremin" near nothing); standard deviations can be compared.
+corpus's mean similarity to this query, in standard deviations of it, less what the best of so many frames
+reaches when nothing matches. Raw cosines differ between models and queries ("a man" is near everything,
+"a theremin" near nothing), and a large corpus always has something that comes near; this score can be compared:
+0 is what queries typically get whose answer is not there (docs/benchmarks.md has the ROC).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +27,14 @@ STRETCH_SECONDS = (18.0, 34.0)
 SAME_COSINE = 0.97
 
 
+#: The first moment's deviations for queries whose answer is not in the corpus: their median grows with the
+#: logarithm of the corpus (caption features, 375 to 113,620 frames; `bench corpus`).
+NOISE_PER_LOG_FRAME = 0.37
+NOISE_OFFSET = -0.15
+#: A smaller corpus (10 minutes at one frame every 2 s) says too little about what is usual.
+MIN_BACKGROUND_FRAMES = 300
+
+
 @dataclass(frozen=True)
 class Moment:
     """Where an answer starts and ends.
@@ -31,7 +42,8 @@ class Moment:
     Attributes:
         path: the video's file; ``video_id`` its id in the library.
         start_seconds, end_seconds: the moment.
-        score: comparable over videos and queries, larger is better: standard deviations above the corpus.
+        score: comparable over videos, queries and corpora, larger is better: standard deviations above the
+            corpus, less the level of chance (:func:`noise_level`).
         confidence: of the window within its own video, on the scale of the postprocessed curve.
         video_score: how well the whole video answers, in cosines.
         video_seconds: the video's length.
@@ -47,6 +59,15 @@ class Moment:
     video_score: float
     video_seconds: float
     similar: int = 0
+
+
+@dataclass(frozen=True)
+class Background:
+    """Mean and standard deviation of S_c over the ``rows`` frames of a corpus, for one query."""
+
+    mean: float
+    deviation: float
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -86,20 +107,25 @@ def _best_stretch(sums: Float32, query: Float32, half_width: int) -> float:
     return float(((inside @ query) / lengths).max())
 
 
-def moment_score(
-    video: float, similarity: NDArray[np.floating], window: Window, background: tuple[float, float]
-) -> float:
-    """Half how well the video answers, half how well the window does, in deviations above the corpus.
+def moment_score(video: float, similarity: NDArray[np.floating], window: Window, background: Background) -> float:
+    """Half how well the video answers, half how well the window does, in deviations above chance.
 
     Args:
         video: the video's score, a cosine.
         similarity: raw S_c, (n,).
         window: the moment.
-        background: mean and standard deviation of S_c over the corpus for this query.
+        background: what the corpus says to this query.
     """
     inside = similarity[window.first_frame : window.end_frame]
-    mean, deviation = background
-    return (0.5 * video + 0.5 * float(inside.mean(dtype=np.float64)) - mean) / deviation
+    cosine = 0.5 * video + 0.5 * float(inside.mean(dtype=np.float64))
+    return (cosine - background.mean) / background.deviation - noise_level(background.rows)
+
+
+def noise_level(rows: int) -> float:
+    """Deviations that the best moment of ``rows`` frames reaches when nothing matches; 0 for small corpora."""
+    if rows < MIN_BACKGROUND_FRAMES:
+        return 0.0
+    return NOISE_PER_LOG_FRAME * math.log(rows) + NOISE_OFFSET
 
 
 def direction(vectors: Float32, window: Window) -> Float32:

@@ -9,7 +9,7 @@ from indexer.frame_index import FrameIndex, similarity_range
 from indexer.store import VideoRow
 from searcher.candidates import candidates
 from searcher.postprocess import postprocess
-from searcher.rank import Moment, Ranked, best_first, direction, moment_score, video_score
+from searcher.rank import Background, Moment, Ranked, best_first, direction, moment_score, video_score
 from searcher.select import select
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve, Float32, frame_similarity
@@ -95,6 +95,7 @@ def _curve(
         period_seconds=corpus.period_seconds,
         duration_seconds=corpus.videos[video_id].duration_seconds,
         corpus_range=corpus_range,
+        vectors=vectors,
     )
 
 
@@ -102,7 +103,7 @@ def _all_moments(
     query: Float32, corpus: Corpus, settings: SearchSettings, within: Collection[int] | None
 ) -> Iterator[Ranked]:
     """The windows of the top videos, in no order."""
-    background = corpus.index.background(query)
+    background = Background(*corpus.index.background(query), corpus.index.rows)
     limits = similarity_range(corpus.index, query) if settings.postprocess == "adjust_norm" else None
     views = [
         _view(video_id, query, corpus, settings, limits)
@@ -126,7 +127,7 @@ def _view(
     return _View(corpus.videos[video_id], curve, vectors, score)
 
 
-def _moments(view: _View, settings: SearchSettings, background: tuple[float, float]) -> Iterator[Ranked]:
+def _moments(view: _View, settings: SearchSettings, background: Background) -> Iterator[Ranked]:
     for window in select(postprocess(view.curve, settings), settings):
         moment = Moment(
             path=view.video.path,

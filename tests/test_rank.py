@@ -1,0 +1,72 @@
+"""One score over videos, queries and corpora; folding and limits."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from searcher.rank import (
+    Background,
+    Moment,
+    Ranked,
+    best_first,
+    direction,
+    moment_score,
+    noise_level,
+    video_score,
+)
+from searcher.select import Window
+from searcher.settings import SearchSettings
+
+WINDOW = Window(1, 3, 2.0, 6.0, 0.9)
+
+
+def ranked(video_id: int, score: float, towards=(1.0, 0.0), start: float = 0.0) -> Ranked:
+    moment = Moment(Path(f"/{video_id}.mp4"), video_id, start, start + 4, score, 0.5, 0.5, 60.0)
+    return Ranked(moment, np.array(towards, np.float32))
+
+
+def test_moment_score_by_hand():
+    # Window frames 1 and 2: (0.6 + 0.8)/2 = 0.7; with the video's 0.5: 0.6. (0.6 - 0.2)/0.1 = 4 deviations.
+    s = np.array([0.1, 0.6, 0.8, 0.1])
+    assert moment_score(0.5, s, WINDOW, Background(0.2, 0.1, 100)) == pytest.approx(4.0)
+    # 10,000 frames: chance alone reaches 0.37 · ln 10,000 - 0.15 = 3.258 of them.
+    assert moment_score(0.5, s, WINDOW, Background(0.2, 0.1, 10_000)) == pytest.approx(4.0 - 3.258, abs=1e-3)
+
+
+def test_noise_grows_with_the_logarithm_of_the_corpus():
+    assert noise_level(299) == 0
+    assert noise_level(10 * 1000) - noise_level(1000) == pytest.approx(0.37 * math.log(10))
+
+
+def test_video_score_is_the_mean_of_three_scales():
+    # Four frames of 2 s: stretches of 18 and 34 s cover the whole film from any frame.
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 1]], np.float32)
+    query = np.array([1, 0], np.float32)
+    # Best two frames: (1 + 0.6)/2 = 0.8. Sum of all vectors: (1.6, 2.8), cosine 1.6/√(1.6² + 2.8²) = 0.4961.
+    expected = (0.8 + 2 * 1.6 / math.hypot(1.6, 2.8)) / 3
+    assert video_score(vectors @ query, vectors, query, 2, 2.0) == pytest.approx(expected, abs=1e-6)
+
+
+def test_direction_is_the_unit_mean_of_the_window():
+    vectors = np.array([[9, 9], [1, 0], [0, 1], [9, 9]], np.float32)
+    assert direction(vectors, WINDOW).tolist() == pytest.approx([math.sqrt(0.5), math.sqrt(0.5)])
+
+
+def test_near_duplicates_of_other_videos_fold_into_the_best():
+    found = [ranked(1, 3.0), ranked(2, 2.0, (0.999, 0.04)), ranked(3, 1.0, (0.0, 1.0)), ranked(1, 0.5, start=30)]
+    moments = best_first(found, SearchSettings())
+    assert [(m.video_id, m.similar) for m in moments] == [(1, 1), (3, 0), (1, 0)]  # its own video's stays
+    assert len(best_first(found, SearchSettings(fold=False))) == 4
+
+
+def test_limits():
+    found = [ranked(1, 3.0), ranked(1, 2.0, start=10), ranked(2, 1.0, (0, 1)), ranked(3, -0.9, (0.7, 0.7))]
+    assert [m.score for m in best_first(found, SearchSettings(per_video=1))] == [3.0, 1.0]
+    assert [m.score for m in best_first(found, SearchSettings(min_score=1.5))] == [3.0, 2.0]
+    assert [m.score for m in best_first(found, SearchSettings(top=2))] == [3.0, 2.0]
+    assert len(best_first(found, SearchSettings())) == 3  # -0.9 is below the default cut-off
+    assert len(best_first(found, SearchSettings(min_score=-1000))) == 4
