@@ -762,3 +762,34 @@ def speed(videos: Path | None, rounds: int, rows: str, part: str, style: str) ->
         tables.append(timing.start_table(timing.cold_start()))
     for table in tables:
         click.echo(table.text(markdown=style == "markdown") + "\n")
+
+
+# --- fit --------------------------------------------------------------------------------------------
+
+
+@bench.command()
+@_source_options
+@click.option("--folds", default=5, show_default=True, help="By video; 0 fits without cross-validating.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The parameter file to write.")
+@click.option("--licence", default="", help="Licence of the annotations, for the file.")
+def fit(folds: int, out: Path, licence: str, **options: Any) -> None:
+    """Fit the rankers of the method `proposals`; print what they score on videos they have not seen.
+
+    With --features and --saliency both signals are fitted together.
+    """
+    from dataclasses import replace
+
+    from bench import fit as fitting
+
+    source = _source(options)
+    curve_sets = [_curves(replace(source, saliency=None))] if source.saliency and source.features else []
+    curve_sets.append(_curves(source))
+    settings = fitting.Fitting()
+    figures = fitting.cross_validated(curve_sets, folds, settings) if folds else {}
+    for ranker, signals in figures.items():
+        for signal, values in signals.items():
+            columns = "  ".join(f"{name} {value:.2f}" for name, value in values.items())
+            click.echo(f"{ranker}, {signal}: {columns}")
+    rankers = fitting.fit_rankers(curve_sets, settings)
+    fitting.save_record(out, fitting.record(rankers, curve_sets, settings, figures, licence))
+    _note(f"written: {out}")

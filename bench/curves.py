@@ -192,7 +192,7 @@ def curves_from_features(features: Features, dataset: Dataset) -> CurveSet:
         duration = _duration(query, len(rows), features.period_seconds)
         similarity = frame_similarity(rows, vector)
         places.append(place)
-        curves.append(Curve(similarity, following[query.video], features.period_seconds, duration))
+        curves.append(Curve(similarity, following[query.video], features.period_seconds, duration, vectors=rows))
     return CurveSet(
         dataset, np.array(places, dtype=np.intp), with_common_range(curves), features.missing, features.source
     )
@@ -203,13 +203,13 @@ def curves_from_saliency(
 ) -> CurveSet:
     """Somebody's saliency scores as S_c, one a 2 s clip.
 
-    Prediction files carry no CFS_c: it is taken from ``scenes`` where that has the same video, else it is
-    all ones, which means one scene without cuts.
+    Prediction files carry no frames: CFS_c and vectors are taken from ``scenes`` where that has the same
+    video; else CFS_c is all ones, which means one scene without cuts, and there are no vectors.
     """
-    following: dict[tuple[str, int], Float32] = {}
+    seen: dict[tuple[str, int], Curve] = {}
     if scenes is not None:
         for query, curve in zip(scenes.queries, scenes.curves, strict=True):
-            following[query.video, len(curve)] = curve.next_similarity
+            seen[query.video, len(curve)] = curve
     places, curves = [], []
     for prediction in predictions:
         if prediction.saliency is None or not len(prediction.saliency):
@@ -220,8 +220,10 @@ def curves_from_saliency(
         n = len(similarity)
         whole = np.ones(n - 1, dtype=np.float32)
         duration = _duration(query, n, CLIP_SECONDS)
+        same = seen.get((query.video, n))
+        following, vectors = (whole, None) if same is None else (same.next_similarity, same.vectors)
         places.append(place)
-        curves.append(Curve(similarity, following.get((query.video, n), whole), CLIP_SECONDS, duration))
+        curves.append(Curve(similarity, following, CLIP_SECONDS, duration, vectors=vectors))
     return CurveSet(dataset, np.array(places, dtype=np.intp), with_common_range(curves), (), "saliency scores")
 
 
@@ -243,6 +245,7 @@ def cache_path(cache: Path, dataset: Dataset, *state: str) -> Path:
     digest = hashlib.sha256(dataset.source.read_bytes())
     for part in state:
         digest.update(f"\0{part}".encode())
+    digest.update(b"\0with vectors")
     return cache / f"curves-{digest.hexdigest()[:24]}.npz"
 
 
@@ -250,6 +253,7 @@ def save_curves(path: Path, curve_set: CurveSet) -> None:
     """Write a curve set as one .npz file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nothing = [np.zeros(0, dtype=np.float32)]
+    numbers, videos = _own_vectors(curve_set.curves)
     part = path.with_name(path.name + ".new.npz")
     np.savez(
         part,
@@ -259,10 +263,28 @@ def save_curves(path: Path, curve_set: CurveSet) -> None:
         following=np.concatenate(nothing + [c.next_similarity for c in curve_set.curves]),
         period=np.array([c.period_seconds for c in curve_set.curves]),
         duration=np.array([c.duration_seconds for c in curve_set.curves]),
+        video_of_curve=numbers,
+        video_counts=np.array([len(rows) for rows in videos], dtype=np.int64),
+        vectors=np.concatenate(videos) if videos else np.zeros((0, 1), dtype=np.float32),
         missing=np.array(curve_set.missing, dtype=np.str_),
         source=np.array(curve_set.source),
     )
     part.replace(path)
+
+
+def _own_vectors(curves: Sequence[Curve]) -> tuple[NDArray[np.int64], list[NDArray[np.floating]]]:
+    """Which array of vectors each curve has (-1: none), and each array once."""
+    places: dict[int, int] = {}
+    videos: list[NDArray[np.floating]] = []
+    numbers = np.full(len(curves), -1, dtype=np.int64)
+    for number, curve in enumerate(curves):
+        if curve.vectors is None:
+            continue
+        if id(curve.vectors) not in places:
+            places[id(curve.vectors)] = len(videos)
+            videos.append(curve.vectors)
+        numbers[number] = places[id(curve.vectors)]
+    return numbers, videos
 
 
 def read_curves(path: Path, dataset: Dataset) -> CurveSet:
@@ -272,8 +294,12 @@ def read_curves(path: Path, dataset: Dataset) -> CurveSet:
     ends = np.cumsum(arrays["counts"])
     similarity = np.split(arrays["similarity"], ends[:-1])
     following = np.split(arrays["following"], np.cumsum(arrays["counts"] - 1)[:-1])
-    rows = zip(similarity, following, arrays["period"], arrays["duration"], strict=True)
-    curves = [Curve(s, f, float(period), float(duration)) for s, f, period, duration in rows]
+    videos = [*np.split(arrays["vectors"], np.cumsum(arrays["video_counts"])[:-1]), None]
+    rows = zip(similarity, following, arrays["period"], arrays["duration"], arrays["video_of_curve"], strict=True)
+    curves = [
+        Curve(s, f, float(period), float(duration), vectors=videos[video])
+        for s, f, period, duration, video in rows
+    ]
     return CurveSet(
         dataset=dataset,
         places=arrays["places"],

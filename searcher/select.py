@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from searcher.proposals import propose
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve
 
@@ -99,7 +100,20 @@ def vc2(curve: Curve, settings: SearchSettings) -> list[Window]:
     )
 
 
-SELECT: Mapping[str, Select] = {"vc1": vc1, "vc2": vc2}
+def proposals(curve: Curve, settings: SearchSettings) -> list[Window]:
+    """Ranked level sets of the raw S_c (:mod:`searcher.proposals`), by falling confidence above λ.
+
+    Whatever the postprocessing made of S_c, this method smooths the raw one itself. Confidences lie in
+    (0, 1], 1 is the video's best window.
+    """
+    return [
+        Window(first, end, curve.seconds(first), curve.seconds(end), confidence)
+        for first, end, confidence in propose(curve, settings.ranker)
+        if confidence > settings.effective_threshold
+    ]
+
+
+SELECT: Mapping[str, Select] = {"vc1": vc1, "vc2": vc2, "proposals": proposals}
 
 
 def select(curve: Curve, settings: SearchSettings) -> list[Window]:

@@ -27,6 +27,9 @@ class Curve:
         period_seconds: the sampling period T.
         duration_seconds: the video's length; the last frame's interval ends here.
         corpus_range: (min, max) of S_c over all frames of the corpus, for ``adjust_norm``.
+        vectors: V_E, (n, D) floating unit vectors, for localisers that look at how frames resemble each
+            other beyond the next one; None where only similarities are known.
+        before: S_c before postprocessing, (n,) float32; None while ``similarity`` still is that.
 
     Raises:
         ValueError: shapes that do not belong together, or no frame at all.
@@ -37,6 +40,8 @@ class Curve:
     period_seconds: float
     duration_seconds: float
     corpus_range: tuple[float, float] | None = None
+    vectors: NDArray[np.floating] | None = None
+    before: Float32 | None = None
 
     def __post_init__(self) -> None:
         n = self.similarity.shape[0] if self.similarity.ndim == 1 else 0
@@ -46,13 +51,20 @@ class Curve:
             )
         if self.period_seconds <= 0 or self.duration_seconds <= 0:
             raise ValueError("period and duration must be positive")
+        if self.vectors is not None and (self.vectors.ndim != 2 or self.vectors.shape[0] != n):
+            raise ValueError(f"{n} frames and vectors of shape {self.vectors.shape} do not belong together")
 
     def __len__(self) -> int:
         return int(self.similarity.shape[0])
 
     def with_similarity(self, similarity: NDArray[np.floating]) -> Curve:
-        """The same video with S_c replaced, as float32."""
-        return replace(self, similarity=np.ascontiguousarray(similarity, dtype=np.float32))
+        """The same video with S_c replaced, as float32; :attr:`raw` stays what it was."""
+        return replace(self, similarity=np.ascontiguousarray(similarity, dtype=np.float32), before=self.raw)
+
+    @property
+    def raw(self) -> Float32:
+        """S_c before postprocessing, (n,) float32."""
+        return self.similarity if self.before is None else self.before
 
     def seconds(self, frame: int) -> float:
         """The time at which ``frame`` starts, never past the video's end."""

@@ -1,0 +1,756 @@
+"""Moment proposals: candidate windows from the level sets of S_c, ranked, then pruned.
+
+Four steps, each one function: :func:`level_sets` (smooth S_c at several widths; every level set of every
+smoothed curve is a candidate), :func:`features` (scale-free numbers about each candidate), a ranker (fixed
+formula or fitted; :class:`Parameters`) and :func:`choose` (the first window by expected IoU, the others by
+soft non-maximum suppression). NumPy and SciPy only; cost is linear in the video's length.
+
+Every length is in seconds, so another sampling period changes no setting. What lies around a window is
+judged within :data:`CONTEXT_SECONDS`, so a window in an hour of film is judged as in a clip of that length.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from indexer.errors import InputError
+from searcher.similarity import Curve
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
+#: First frame, one past the last, confidence.
+Found = tuple[int, int, float]
+
+#: Standard deviations of the Gaussians that smooth S_c before its level sets are taken; 0 is S_c itself.
+WIDTHS_SECONDS = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0)
+#: Of these widths the features read their smoothed levels: positions in :data:`WIDTHS_SECONDS`.
+LEVEL_WIDTHS = (1, 3, 4)
+#: Lengths of the neighbourhoods on both sides of a window; "half" of the window's own length is one more.
+NEIGHBOURHOODS_SECONDS = (2.0, 4.0, 10.0)
+#: A window is compared with what lies around it in a stretch of this length.
+CONTEXT_SECONDS = 150.0
+#: No candidate is longer. It equals the longest moment the parameters were fitted on.
+LONGEST_SECONDS = 150.0
+#: The strongest scene changes of a stretch of that length between which windows are proposed.
+CHANGES_PER_CONTEXT = 10
+#: Windows returned for each stretch of :data:`CONTEXT_SECONDS`.
+WINDOWS_PER_CONTEXT = 10
+#: Windows of neighbouring stretches that overlap more are one: the better one stays.
+REPEAT_IOU = 0.7
+#: Best candidates of a stretch that compete for being returned.
+_COMPETITORS = 200
+_TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Windows that might be moments, m of them, in order of their frames.
+
+    Attributes:
+        first: (m,) intp, first frames; ``end``: (m,) intp, one past the last.
+        votes: (m,) float64 in (0, 1], share of the smoothing widths that have this very window.
+    """
+
+    first: Places
+    end: Places
+    votes: Floats
+
+    def __len__(self) -> int:
+        return int(self.first.shape[0])
+
+    def take(self, members: Places) -> Candidates:
+        """Those at the places ``members``."""
+        return Candidates(self.first[members], self.end[members], self.votes[members])
+
+
+def smoothed(similarity: NDArray[np.floating], period_seconds: float) -> Floats:
+    """S_c at every one of :data:`WIDTHS_SECONDS`: (n,) → (w, n) float64."""
+    values = np.asarray(similarity, dtype=np.float64)
+    rows = [
+        gaussian_filter1d(values, width / period_seconds, mode="nearest") if width else values
+        for width in WIDTHS_SECONDS
+    ]
+    return np.stack(rows)
+
+
+def _last_lower(values: Floats) -> Places:
+    """Place of the nearest strictly lower value to the left of each, (k,) → (k,); ``values[0]`` is -inf.
+
+    Places that hold -inf are walls: nothing looks past them, and what is said of them means nothing.
+
+    Every round follows the pointers of the pointers, so rounds grow with the logarithm of k.
+    """
+    pointer = np.arange(-1, values.shape[0] - 1)
+    pending = np.flatnonzero(values > -np.inf)
+    while pending.size:
+        pending = pending[values[pointer[pending]] >= values[pending]]
+        pointer[pending] = pointer[pointer[pending]]
+    return pointer
+
+
+def level_sets(curves: NDArray[np.floating], longest_frames: int) -> Candidates:
+    """Every level set of every curve: (w, n) → candidates.
+
+    For each frame, the longest run around it that is nowhere lower than it: these runs are all that any
+    threshold can cut out of a curve, at most n of them, so no threshold has to be chosen.
+
+    Args:
+        curves: one S_c at several smoothing widths.
+        longest_frames: longer runs are left out, unless that leaves nothing.
+    """
+    widths, n = curves.shape
+    walled = np.full((widths, n + 1), -np.inf)
+    walled[:, 1:] = curves
+    before = _last_lower(walled.ravel()).reshape(widths, n + 1)[:, 1:] - np.arange(widths)[:, None] * (n + 1)
+    walled[:, 1:] = curves[:, ::-1]
+    after = _last_lower(walled.ravel()).reshape(widths, n + 1)[:, :0:-1] - np.arange(widths)[:, None] * (n + 1)
+    first, end = before, n - after
+    codes = np.sort((first * (n + 1) + end).astype(np.int64), axis=1)
+    fresh = np.ones(codes.shape, dtype=bool)
+    fresh[:, 1:] = codes[:, 1:] != codes[:, :-1]
+    windows, counts = np.unique(codes[fresh], return_counts=True)
+    first, end = windows // (n + 1), windows % (n + 1)
+    kept = end - first <= longest_frames
+    if kept.any():
+        first, end, counts = first[kept], end[kept], counts[kept]
+    return Candidates(first.astype(np.intp), end.astype(np.intp), counts / widths)
+
+
+def scenes(change: NDArray[np.floating], edges: Places, longest_frames: int) -> Candidates:
+    """Every stretch between two of the strongest scene changes, whatever S_c is.
+
+    Args:
+        change: (n - 1,) how much changes between each frame and the next.
+        edges: where a long video is divided; each part gives :data:`CHANGES_PER_CONTEXT` changes.
+        longest_frames: longer ones are left out.
+    """
+    n = change.shape[0] + 1
+    padded = np.full(n + 1, -np.inf)
+    padded[1:n] = change
+    peak = np.flatnonzero((padded[1:n] >= padded[: n - 1]) & (padded[1:n] >= padded[2 : n + 1])) + 1
+    by_part = np.split(peak, np.searchsorted(peak, edges[1:-1]))
+    strongest = [part[np.argsort(-padded[part], kind="stable")[:CHANGES_PER_CONTEXT]] for part in by_part]
+    places = np.unique(np.concatenate(([0, n], *strongest)).astype(np.intp))
+    reach = np.searchsorted(places, places + longest_frames, side="right") - np.arange(len(places)) - 1
+    first = np.repeat(np.arange(len(places)), reach)
+    steps = np.arange(len(first)) - np.repeat(np.cumsum(reach) - reach, reach) + 1
+    return Candidates(places[first], places[first + steps], np.zeros(len(first)))
+
+
+def union(a: Candidates, b: Candidates) -> Candidates:
+    """Each window once, in order of its frames, with the larger of its votes."""
+    first, end = np.concatenate((a.first, b.first)), np.concatenate((a.end, b.end))
+    order = np.lexsort((-np.concatenate((a.votes, b.votes)), end, first))
+    both = Candidates(first, end, np.concatenate((a.votes, b.votes))).take(order)
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (np.diff(both.first) != 0) | (np.diff(both.end) != 0)
+    return both.take(np.flatnonzero(fresh))
+
+
+class _Extremes:
+    """Smallest and largest of any stretch of several rows in constant time (sparse table)."""
+
+    def __init__(self, rows: Floats) -> None:
+        self._half, n = rows.shape
+        levels = max(1, n.bit_length())
+        self._table = np.full((levels, n, 2 * self._half), np.inf)
+        self._table[0] = np.concatenate((rows, -rows)).T
+        for k in range(1, levels):
+            step = 1 << (k - 1)
+            np.minimum(self._table[k - 1, :-step], self._table[k - 1, step:], out=self._table[k, :-step])
+
+    def __call__(self, first: Places, end: Places) -> tuple[Floats, Floats]:
+        """(m,) and (m,) → two (w, m) arrays; an empty stretch has +inf and -inf."""
+        length = end - first
+        power = np.frexp(np.maximum(length, 1))[1] - 1
+        last = self._table.shape[1] - 1
+        found = np.minimum(
+            self._table[power, np.minimum(first, last)], self._table[power, np.maximum(end - (1 << power), 0)]
+        )
+        found[length <= 0] = np.inf
+        return found[:, : self._half].T, -found[:, self._half :].T
+
+
+class _Means:
+    """Mean of any stretch of a row in constant time; 0 for an empty one."""
+
+    def __init__(self, row: Floats) -> None:
+        self._sums = np.concatenate(([0.0], np.cumsum(row)))
+
+    def __call__(self, first: Places, end: Places) -> Floats:
+        means: Floats = (self._sums[end] - self._sums[first]) / np.maximum(end - first, 1)
+        return means
+
+
+# --- features ---------------------------------------------------------------------------------------
+
+#: What is said of each candidate. None of it changes when S_c is shifted or scaled. Of the two ends of a
+#: window the mean and the worse one are taken, so that time has no direction.
+CURVE_FEATURES = (
+    "inside",  # mean of S_c inside, in standard deviations of the context
+    "outside",  # mean of the context around it
+    "separation",  # Otsu's criterion: how well inside and outside separate, with sign
+    "spread",  # standard deviation inside
+    "contrast_half_mean",  # inside minus the neighbourhoods of half the window's length
+    "contrast_half_worse",
+    "contrast_4s_mean",
+    "contrast_4s_worse",
+    "contrast_10s_mean",
+    "contrast_10s_worse",
+    "step_2s_mean",  # the last 2 s inside minus the first 2 s outside
+    "step_2s_worse",
+    "step_4s_mean",
+    "step_4s_worse",
+    "step_10s_mean",
+    "step_10s_worse",
+    "floor_2s",  # smoothed S_c (0..1 within the context): lowest inside
+    "floor_6s",
+    "floor_9s",
+    "peak_2s",  # highest inside
+    "peak_6s",
+    "peak_9s",
+    "level_2s",  # mean inside
+    "level_6s",
+    "level_9s",
+    "rival_2s",  # highest outside
+    "rival_6s",
+    "rival_9s",
+    "drop_2s",  # lowest inside minus the higher of the two frames beside the window
+    "drop_6s",
+    "drop_9s",
+    "log_length",  # natural logarithm of the length in units of 2 s
+    "length_bend",  # (log_length - 2)²: neither very short nor very long
+    "at_border",  # how many of its ends are the video's
+    "whole",  # it is the whole video
+    "cut_mean",  # how far CFS_c falls at the ends, in standard deviations
+    "cut_worse",
+    "cohesion",  # how far CFS_c stays up inside
+    "votes",
+)
+#: What is said beside that where the frames' vectors are known.
+FRAME_FEATURES = (
+    "scene_6s_mean",  # how little the 6 s before an end resemble the 6 s after it, in standard deviations
+    "scene_6s_worse",
+    "scene_12s_mean",
+    "scene_12s_worse",
+    "likeness_inside",  # mean cosine between the frames inside
+    "likeness_outside",  # cosine between the mean vectors inside and outside
+    "likeness_beside_mean",  # cosine with the mean vectors of the neighbourhoods of half the length, negated
+    "likeness_beside_worse",
+)
+SCENE_SECONDS = (6.0, 12.0)
+FEATURES = CURVE_FEATURES + FRAME_FEATURES
+#: Taken for the mean outside a window that is the whole context.
+_NOTHING_OUTSIDE = -0.5
+_LENGTH_UNIT_SECONDS = 2.0
+
+
+def _frames(seconds: float, period_seconds: float) -> int:
+    return max(1, round(seconds / period_seconds))
+
+
+@dataclass(frozen=True)
+class _View:
+    """One curve and its candidates, prepared for the features.
+
+    Attributes:
+        levels: (w, n), the smoothed curves at :data:`LEVEL_WIDTHS`.
+        low, high: (m,) ends of each candidate's context.
+    """
+
+    curve: Curve
+    candidates: Candidates
+    levels: Floats
+    low: Places
+    high: Places
+
+    @property
+    def frames(self) -> int:
+        return len(self.curve)
+
+    def take(self, members: Places) -> _View:
+        """The same for some of the candidates."""
+        if members.size == len(self.candidates):
+            return self
+        return replace(
+            self, candidates=self.candidates.take(members), low=self.low[members], high=self.high[members]
+        )
+
+
+def _context(candidates: Candidates, n: int, period_seconds: float) -> tuple[Places, Places]:
+    """The stretch each candidate is judged in: centred on it, moved to lie within the video."""
+    length = candidates.end - candidates.first
+    span = np.minimum(n, np.maximum(_frames(CONTEXT_SECONDS, period_seconds), 2 * length))
+    low = np.clip(candidates.first + length // 2 - span // 2, 0, n - span)
+    return low, low + span
+
+
+def _stretch_edges(curve: Curve) -> Places:
+    """Where a long video is divided: (stretches + 1,) frames, stretches of about :data:`CONTEXT_SECONDS`."""
+    n = len(curve)
+    count = min(n, max(1, round(n * curve.period_seconds / CONTEXT_SECONDS)))
+    return np.linspace(0, n, count + 1).astype(np.intp)
+
+
+def _groups(candidates: Candidates, edges: Places) -> list[Places]:
+    """Places of the candidates whose middle lies in each stretch."""
+    if len(edges) == 2:
+        return [np.arange(len(candidates))]
+    stretch = np.searchsorted(edges, (candidates.first + candidates.end - 1) // 2, side="right") - 1
+    order = np.argsort(stretch, kind="stable")
+    return np.split(order, np.searchsorted(stretch[order], np.arange(1, len(edges) - 1)))
+
+
+def features(curve: Curve, candidates: Candidates, curves: Floats) -> Floats:
+    """Numbers about each candidate: (m, len(FEATURES)) float64, without vectors (m, len(CURVE_FEATURES)).
+
+    Args:
+        curve: the video through the query; S_c is its raw one.
+        candidates: m of them.
+        curves: (w, n) from :func:`smoothed`.
+    """
+    low, high = _context(candidates, len(curve), curve.period_seconds)
+    view = _View(curve, candidates, curves[list(LEVEL_WIDTHS)], low, high)
+    columns = [*_mean_features(view), *_level_features(view), *_shape_features(view), *_cut_features(view)]
+    columns.append(candidates.votes)
+    if curve.vectors is not None:
+        columns += _frame_features(view, curve.vectors)
+    return np.stack(columns, axis=1)
+
+
+def _mean_and_worse(left: Floats, right: Floats) -> tuple[Floats, Floats]:
+    return (left + right) / 2, np.minimum(left, right)
+
+
+def _mean_features(view: _View) -> list[Floats]:
+    """Levels, contrasts and steps of S_c itself, in standard deviations of the context."""
+    first, end, low, high, n = view.candidates.first, view.candidates.end, view.low, view.high, view.frames
+    raw = view.curve.raw.astype(np.float64)
+    raw = raw - raw.mean()  # the variance is a difference of squares: keep them small
+    mean, mean_square = _Means(raw), _Means(raw * raw)
+    centre = mean(low, high)
+    scale = np.sqrt(np.maximum(mean_square(low, high) - centre**2, 0.0)) + _TINY * (np.ptp(raw) + _TINY)
+    length, span = end - first, high - low
+    rest = span - length
+    inside = (mean(first, end) - centre) / scale
+    outside = np.where(rest > 0, -inside * length / np.maximum(rest, 1), _NOTHING_OUTSIDE)
+    at_start, at_end = first == 0, end == n
+
+    def beside(width: Places | int) -> tuple[Floats, Floats]:
+        left = (mean(np.maximum(first - width, 0), first) - centre) / scale
+        right = (mean(end, np.minimum(end + width, n)) - centre) / scale
+        return np.where(at_start, outside, left), np.where(at_end, outside, right)
+
+    separation = (inside - outside) * np.sqrt(length * rest / span + 0.25) / 3.0
+    variance = mean_square(first, end) - mean(first, end) ** 2
+    columns = [inside, outside, separation, np.sqrt(np.maximum(variance, 0.0)) / scale]
+    half = np.maximum(1, np.rint(length / 2)).astype(np.intp)
+    widths = [_frames(seconds, view.curve.period_seconds) for seconds in NEIGHBOURHOODS_SECONDS]
+    sides = [beside(width) for width in widths]
+    for left, right in (beside(half), *sides[1:]):
+        columns += _mean_and_worse(inside - left, inside - right)
+    for width, (left, right) in zip(widths, sides, strict=True):
+        opening = (mean(first, np.minimum(first + width, end)) - centre) / scale
+        closing = (mean(np.maximum(end - width, first), end) - centre) / scale
+        columns += _mean_and_worse(opening - left, closing - right)
+    return columns
+
+
+def _level_features(view: _View) -> list[Floats]:
+    """Floor, peak, level, rival and drop of the smoothed curves, 0..1 within the context."""
+    first, end, n = view.candidates.first, view.candidates.end, view.frames
+    extremes = _Extremes(view.levels)
+    bottom, top = extremes(view.low, view.high)
+    span = top - bottom
+    span = span + _TINY * (span.max() + _TINY)
+
+    def within(values: Floats) -> Floats:
+        scaled: Floats = (values - bottom) / span
+        return scaled
+
+    floor, peak = extremes(first, end)
+    rival = np.maximum(extremes(view.low, first)[1], extremes(end, view.high)[1])
+    level = np.stack([_Means(row)(first, end) for row in view.levels])
+    left = np.where(first > 0, view.levels[:, np.maximum(first - 1, 0)], bottom)
+    right = np.where(end < n, view.levels[:, np.minimum(end, n - 1)], bottom)
+    drop = (floor - np.maximum(left, right)) / span
+    return [*within(floor), *within(peak), *within(level), *within(np.maximum(rival, bottom)), *drop]
+
+
+def _shape_features(view: _View) -> list[Floats]:
+    first, end = view.candidates.first, view.candidates.end
+    log_length = np.log((end - first) * (view.curve.period_seconds / _LENGTH_UNIT_SECONDS))
+    at_start, at_end = (first == 0).astype(np.float64), (end == view.frames).astype(np.float64)
+    return [log_length, (log_length - 2.0) ** 2, at_start + at_end, at_start * at_end]
+
+
+def _standard(view: _View, change: Floats) -> tuple[_Means, Floats, Floats]:
+    """Means of (n - 1,) ``change``; its mean and standard deviation in each candidate's context."""
+    mean, mean_square = _Means(change), _Means(change * change)
+    centre = mean(view.low, view.high - 1)
+    return mean, centre, np.sqrt(np.maximum(mean_square(view.low, view.high - 1) - centre**2, 0.0)) + _TINY
+
+
+def _at_ends(view: _View, change: Floats) -> tuple[Floats, Floats]:
+    """A change between neighbouring frames, standardised, at both ends; 1 at the ends of the video."""
+    first, end, n = view.candidates.first, view.candidates.end, view.frames
+    if n < 2:
+        return np.ones(len(first)), np.ones(len(first))
+    _, centre, scale = _standard(view, change)
+    left = np.where(first > 0, (change[np.maximum(first - 1, 0)] - centre) / scale, 1.0)
+    right = np.where(end < n, (change[np.minimum(end - 1, n - 2)] - centre) / scale, 1.0)
+    return left, right
+
+
+def _cut_features(view: _View) -> list[Floats]:
+    """How far CFS_c falls at the ends and inside, in its own standard deviations within the context."""
+    first, end = view.candidates.first, view.candidates.end
+    change = 1.0 - view.curve.next_similarity.astype(np.float64)
+    mean, centre, scale = _standard(view, change)
+    inside = np.where(end - first > 1, (mean(first, end - 1) - centre) / scale, 0.0)
+    return [*_mean_and_worse(*_at_ends(view, change)), inside]
+
+
+class _Likeness:
+    """Sums of cosines between any two stretches of frames in constant time (integral image).
+
+    Args:
+        vectors: (n, D) unit vectors.
+        offset: place of their first frame in the video; all methods take the video's frames.
+    """
+
+    def __init__(self, vectors: NDArray[np.floating], offset: int) -> None:
+        n = vectors.shape[0]
+        self._offset = offset
+        self._sums = np.zeros((n + 1, n + 1))
+        np.cumsum(vectors @ vectors.T, axis=0, dtype=np.float64, out=self._sums[1:, 1:])
+        np.cumsum(self._sums[1:, 1:], axis=1, out=self._sums[1:, 1:])
+
+    def between(self, a: Places, b: Places, c: Places, d: Places) -> Floats:
+        """Sum of the cosines of frames ``a`` up to ``b`` with frames ``c`` up to ``d``, (m,) each → (m,)."""
+        a, b, c, d = a - self._offset, b - self._offset, c - self._offset, d - self._offset
+        total: Floats = self._sums[b, d] - self._sums[a, d] - self._sums[b, c] + self._sums[a, c]
+        return total
+
+
+def _cosine(product: Floats, square_a: Floats, square_b: Floats) -> Floats:
+    norm = np.sqrt(np.maximum(square_a * square_b, 0.0))
+    cosine: Floats = product / np.maximum(norm, _TINY)
+    return cosine
+
+
+def _likeness_features(view: _View, likeness: _Likeness) -> Floats:
+    """How frames resemble each other inside, outside and beside each candidate: (4, m)."""
+    first, end, low, high = view.candidates.first, view.candidates.end, view.low, view.high
+    length = end - first
+    inside = likeness.between(first, end, first, end)
+    around = likeness.between(first, end, low, high)
+    context = likeness.between(low, high, low, high)
+    half = np.maximum(_frames(4.0, view.curve.period_seconds), np.rint(length / 2)).astype(np.intp)
+    before, after = np.maximum(first - half, low), np.minimum(end + half, high)
+    left, right = (
+        _cosine(likeness.between(first, end, a, b), inside, likeness.between(a, b, a, b))
+        for a, b in ((before, first), (end, after))
+    )
+    outside = _cosine(around - inside, inside, context - 2 * around + inside)
+    return np.stack([inside / length**2, outside, *_mean_and_worse(-left, -right)])
+
+
+def _frame_features(view: _View, vectors: NDArray[np.floating]) -> list[Floats]:
+    """Scene changes at the ends, likeness inside, outside and beside."""
+    columns: list[Floats] = []
+    for seconds in SCENE_SECONDS:
+        change = scene_changes(vectors, _frames(seconds, view.curve.period_seconds))
+        columns += _mean_and_worse(*_at_ends(view, change))
+    likeness = np.empty((4, len(view.candidates)))
+    for members in _groups(view.candidates, _stretch_edges(view.curve)):
+        if not members.size:
+            continue
+        part = view.take(members)
+        low, high = int(part.low.min()), int(part.high.max())
+        likeness[:, members] = _likeness_features(part, _Likeness(vectors[low:high], low))
+    return [*columns, *likeness]
+
+
+def scene_changes(vectors: NDArray[np.floating], width: int) -> Floats:
+    """How little the frames before each frame resemble those from it on: (n, D) → (n - 1,), from frame 1.
+
+    Minus the cosine between the mean vectors of the ``width`` frames on both sides.
+    """
+    n = vectors.shape[0]
+    sums = np.zeros((n + 1, vectors.shape[1]))
+    np.cumsum(vectors, axis=0, out=sums[1:])
+    places = np.arange(1, n)
+    before = sums[places] - sums[np.maximum(places - width, 0)]
+    after = sums[np.minimum(places + width, n)] - sums[places]
+    product = np.einsum("ij,ij->i", before, after)
+    return -_cosine(product, np.einsum("ij,ij->i", before, before), np.einsum("ij,ij->i", after, after))
+
+
+# --- ranker -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A fitted ranker: one hidden layer over standardised features.
+
+    score = output · tanh(hidden · x + bias), x = clip((features - centre) / scale, ±clip).
+
+    Attributes:
+        names: the features it reads, in order; some or all of :data:`FEATURES`.
+        centre, scale: (f,) float64.
+        hidden: (h, f) float64; ``bias``: (h,) float64; ``output``: (h,) float64.
+        clip: features further out than this many scales count as that many.
+    """
+
+    names: tuple[str, ...]
+    centre: Floats
+    scale: Floats
+    hidden: Floats
+    bias: Floats
+    output: Floats
+    clip: float = 4.0
+
+    def __post_init__(self) -> None:
+        f, h = len(self.names), self.bias.shape[0]
+        shapes = (self.centre.shape, self.scale.shape, self.hidden.shape, self.output.shape)
+        if shapes != ((f,), (f,), (h, f), (h,)):
+            raise InputError(f"the parameters' shapes {shapes} do not belong to {f} features and {h} units")
+        unknown = sorted(set(self.names) - set(FEATURES))
+        if unknown:
+            raise InputError(f"unknown feature {unknown[0]!r}", f"Known: {', '.join(FEATURES)}")
+
+    def score(self, values: Floats) -> Floats:
+        """(m, f) from :func:`features` → (m,) scores: logarithms of relative odds within one context."""
+        if self.names != FEATURES[: values.shape[1]]:
+            values = values[:, [FEATURES.index(name) for name in self.names]]
+        x = np.clip((values - self.centre) / self.scale, -self.clip, self.clip)
+        scores: Floats = np.tanh(x @ self.hidden.T + self.bias) @ self.output
+        return scores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as the parameter file holds them: per feature its centre, scale and weights."""
+        columns = zip(self.names, self.centre, self.scale, self.hidden.T, strict=True)
+        return {
+            "clip": self.clip,
+            "features": {
+                name: {"centre": _short(c), "scale": _short(s), "hidden": [_short(w) for w in weights]}
+                for name, c, s, weights in columns
+            },
+            "bias": [_short(b) for b in self.bias],
+            "output": [_short(w) for w in self.output],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Parameters:
+        """Read what :meth:`to_dict` wrote; InputError for anything else."""
+        try:
+            rows = values["features"]
+            return cls(
+                names=tuple(rows),
+                centre=np.array([row["centre"] for row in rows.values()], dtype=np.float64),
+                scale=np.array([row["scale"] for row in rows.values()], dtype=np.float64),
+                hidden=np.array([row["hidden"] for row in rows.values()], dtype=np.float64).T.copy(),
+                bias=np.array(values["bias"], dtype=np.float64),
+                output=np.array(values["output"], dtype=np.float64),
+                clip=float(values["clip"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"not the parameters of a ranker: {error!r}", "`bench fit` writes them") from None
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+@dataclass(frozen=True)
+class Rankers:
+    """The fitted rankers of one parameter file.
+
+    Attributes:
+        curve: reads :data:`CURVE_FEATURES` only, for curves without frame vectors.
+        frames: reads all :data:`FEATURES`.
+    """
+
+    curve: Parameters
+    frames: Parameters
+
+    def for_curve(self, curve: Curve) -> Parameters:
+        """The one that suits what ``curve`` carries."""
+        return self.curve if curve.vectors is None else self.frames
+
+
+#: The file of fitted parameters that comes with the package.
+SHIPPED = Path(__file__).with_name("proposals.json")
+
+
+@cache
+def load_rankers(path: Path = SHIPPED) -> Rankers:
+    """Read a parameter file, once per process.
+
+    Raises:
+        InputError: no such file, not JSON, or not what ``bench fit`` writes.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        rankers = record["rankers"]
+        found = {name: rankers[name] for name in ("curve", "frames")}
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist", "`bench fit` writes such a file") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a file of fitted rankers: {error}", "`bench fit` writes one") from None
+    return Rankers(**{name: Parameters.from_dict(values) for name, values in found.items()})
+
+
+def formula(values: Floats) -> Floats:
+    """The ranker without fitted parameters: (m, at least len(CURVE_FEATURES)) → (m,) scores.
+
+    Otsu's criterion over the whole context, as contrast beside the window and as drop at its ends, and a
+    penalty for a higher level elsewhere.
+    """
+    column = dict(zip(CURVE_FEATURES, values.T, strict=False))
+    scores: Floats = (
+        4.0 * column["separation"] + 2.0 * column["drop_6s"] + column["contrast_half_worse"] - column["rival_6s"]
+    )
+    return scores
+
+
+# --- choice -----------------------------------------------------------------------------------------
+
+#: Temperature of the distribution over candidates under which the first window is chosen.
+TEMPERATURE = 0.7
+#: Soft-NMS: a window's score is multiplied by exp(-IoU³ / this) for each better one.
+SOFT_NMS_SIGMA = 0.5
+#: How much a stretch of a long video loses for each standard deviation of S_c that its peak stays below the
+#: highest peak of the video; no part of a video of one stretch loses anything.
+STRETCH_WEIGHT = 1.0
+
+
+def overlaps(first: Places, end: Places) -> Floats:
+    """IoU of every window with every other: (m,), (m,) → (m, m)."""
+    both = np.minimum(end[:, None], end) - np.maximum(first[:, None], first)
+    both = np.maximum(both, 0)
+    length = end - first
+    iou: Floats = both / (length[:, None] + length - both)
+    return iou
+
+
+def choose(first: Places, end: Places, scores: Floats, count: int = WINDOWS_PER_CONTEXT) -> tuple[Places, Floats]:
+    """Which of the scored candidates of one stretch to return: places by falling confidence, confidences.
+
+    The scores make a distribution over the candidates. The first window is the one with the largest
+    expected IoU² under it (minimum Bayes risk), which is safer than the single most likely one. The others
+    follow by probability, each lowered by its overlap with those already chosen (soft-NMS).
+
+    Args:
+        first, end: (m,) frames.
+        scores: (m,) logarithms of relative odds.
+        count: at most so many are returned.
+
+    Returns:
+        (k,) places and (k,) confidences in (0, 1], the first 1.
+    """
+    order = np.argsort(-scores, kind="stable")[:_COMPETITORS]
+    iou = overlaps(first[order], end[order])
+    relative = scores[order] - scores[order[0]]
+    odds = np.exp(relative / TEMPERATURE)
+    best = int(np.argmax(iou**2 @ odds))
+    decay = np.exp(-(iou**3) / SOFT_NMS_SIGMA)
+    confidence = np.exp(relative)
+    chosen, confidences = [best], [1.0]
+    confidence *= decay[best]
+    confidence[best] = 0.0
+    while len(chosen) < min(count, len(order)):
+        place = int(np.argmax(confidence))
+        chosen.append(place)
+        confidences.append(float(confidence[place]))
+        confidence *= decay[place]
+        confidence[place] = 0.0
+    return order[chosen], np.array(confidences)
+
+
+def _losses(curve: Curve, curves: Floats, edges: Places) -> Floats:
+    """What the confidences of each stretch lose, as a logarithm: (stretches,)."""
+    peaks = np.maximum.reduceat(curves[LEVEL_WIDTHS[0]], edges[:-1])
+    losses: Floats = STRETCH_WEIGHT * (peaks.max() - peaks) / (float(curves[0].std()) + _TINY)
+    return losses
+
+
+def propose_windows(curve: Curve, curves: Floats) -> Candidates:
+    """All candidates of a video: level sets of S_c and stretches between scene changes."""
+    longest = _frames(LONGEST_SECONDS, curve.period_seconds)
+    found = level_sets(curves, longest)
+    if len(curve) < 2:
+        return found
+    width = _frames(SCENE_SECONDS[0], curve.period_seconds)
+    change = -curve.next_similarity if curve.vectors is None else scene_changes(curve.vectors, width)
+    return union(found, scenes(change, _stretch_edges(curve), longest))
+
+
+def describe(curve: Curve) -> tuple[Candidates, Floats, Floats]:
+    """Candidates of a video, their features (m, f) and the smoothed curves (w, n)."""
+    curves = smoothed(curve.raw, curve.period_seconds)
+    candidates = propose_windows(curve, curves)
+    return candidates, features(curve, candidates, curves), curves
+
+
+def propose(curve: Curve, ranker: str = "fitted", parameters: Path = SHIPPED) -> list[Found]:
+    """The moments of one video: first frame, one past the last, confidence; best first.
+
+    Args:
+        curve: the video through the query; its raw S_c, CFS_c and, where it has them, frame vectors are read.
+        ranker: ``fitted``, or ``formula`` for the one without fitted parameters.
+        parameters: the file of the fitted ranker.
+
+    Returns:
+        Up to :data:`WINDOWS_PER_CONTEXT` windows for each :data:`CONTEXT_SECONDS` of video. Confidences lie
+        in (0, 1], 1 is the video's best: they order the windows of one video and compare within it only.
+
+    Raises:
+        InputError: a parameter file that cannot be read.
+    """
+    candidates, values, curves = describe(curve)
+    scores = formula(values) if ranker == "formula" else load_rankers(parameters).for_curve(curve).score(values)
+    edges = _stretch_edges(curve)
+    losses = _losses(curve, curves, edges)
+    found: list[Found] = []
+    for members, lost in zip(_groups(candidates, edges), losses, strict=True):
+        if members.size:
+            first, end = candidates.first[members], candidates.end[members]
+            places, confidences = choose(first, end, scores[members])
+            confidences *= np.exp(-lost)
+            found += zip(first[places].tolist(), end[places].tolist(), confidences.tolist(), strict=True)
+    found.sort(key=lambda window: -window[2])
+    if len(losses) == 1:
+        return found
+    return sorted(_without_repeats(found, len(curve) / len(losses)), key=lambda window: -window[2])
+
+
+def _without_repeats(found: list[Found], span: float) -> list[Found]:
+    """Without windows that overlap a better one by an IoU above :data:`REPEAT_IOU`; cost is linear.
+
+    Args:
+        found: by falling confidence.
+        span: frames of a stretch, at least as long as every window.
+    """
+    kept: dict[int, list[Found]] = {}
+    for window in found:
+        home = int((window[0] + window[1]) / 2 // span)
+        near = [other for place in (home - 1, home, home + 1) for other in kept.get(place, [])]
+        if all(_iou(window, other) <= REPEAT_IOU for other in near):
+            kept.setdefault(home, []).append(window)
+    return [window for windows in kept.values() for window in windows]
+
+
+def _iou(a: Found, b: Found) -> float:
+    both = max(0, min(a[1], b[1]) - max(a[0], b[0]))
+    return both / (a[1] - a[0] + b[1] - b[0] - both)
