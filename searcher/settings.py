@@ -30,6 +30,8 @@ DEFAULT_THRESHOLD: Mapping[tuple[str, str], float] = {
     ("vc2", "adjust_norm"): 0.60,
     ("vc2", "log_smooth_norm"): 0.80,
     ("vc2", "smooth_norm"): 0.70,
+    # Its confidence is relative to the video's best window and needs no cut-off to be ordered.
+    **{("proposals", process): 0.0 for process in POSTPROCESSES},
 }
 
 
