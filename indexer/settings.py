@@ -42,7 +42,7 @@ class IndexSettings:
 
     def batch_size_on(self, device: str) -> int:
         """The batch size in force on ``device``."""
-        return self.batch_size or (32 if device == "cpu" else 256)
+        return self.batch_size or (8 if device == "cpu" else 256)
 
     @property
     def worker_count(self) -> int:

@@ -129,7 +129,7 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--fps", type=float, help=f"Sampled frames per second of a new library.  [default: {DEFAULT_FPS:g}]")
 @click.option("--model", help="OpenCLIP model of a new library; see `vclip models`.  [default: ViT-B-32/laion2b]")
 @_device_option
-@click.option("--batch-size", type=int, default=0, help="Pictures at once.  [default: 32, on a GPU 256]")
+@click.option("--batch-size", type=int, default=0, help="Pictures at once.  [default: 8, on a GPU 256]")
 @click.option("--workers", type=int, default=0, help="Decode processes.  [default: one per core]")
 @_library_option
 @click.option("--force", is_flag=True, help="Index unchanged files again.")
