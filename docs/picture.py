@@ -17,8 +17,8 @@ from rich.text import Text
 ROOT = Path(__file__).parent.parent
 FILMS = ROOT / "demo-videos"
 COMMANDS = (
-    'vclip search "a red rocket in space" --top 3',
-    "vclip search --image queries/a-blue-plane-in-the-sky-at-sunset.png --top 2",
+    'vclip search "a red rocket in space" --method vc1 -M 5 --top 3',
+    "vclip search --image queries/a-rainbow-in-a-meadow.png --method vc1 -M 5",
     "vclip info",
 )
 

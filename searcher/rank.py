@@ -25,6 +25,8 @@ from searcher.similarity import Float32
 STRETCH_SECONDS = (18.0, 34.0)
 #: Moments whose mean vectors are this close show the same thing (two copies, two takes of a still scene).
 SAME_COSINE = 0.97
+#: Two moments of one video that share more than this part of the shorter one are one answer, told twice.
+MAX_OVERLAP = 0.5
 
 
 #: The first moment's deviations for queries whose answer is not in the corpus: their median grows with the
@@ -138,12 +140,32 @@ def direction(vectors: Float32, window: Window) -> Float32:
 def best_first(found: Iterable[Ranked], settings: SearchSettings) -> list[Moment]:
     """The best moments: above the cut-off, at most so many of a video, near-duplicates folded.
 
-    Equal scores come by file and time.
+    Equal scores come by confidence, file and time. Of moments of one video that overlap the best stays.
     """
-    ordered = sorted(found, key=lambda r: (-r.moment.score, str(r.moment.path), r.moment.start_seconds))
-    enough = [r for r in ordered if r.moment.score >= settings.min_score]
+    ordered = sorted(found, key=_order)
+    enough = _without_overlaps([r for r in ordered if r.moment.score >= settings.min_score])
     folded = _fold(enough) if settings.fold else [r.moment for r in enough]
     return _limit_per_video(folded, settings.per_video)[: settings.top]
+
+
+def _order(one: Ranked) -> tuple[float, float, str, float]:
+    return -one.moment.score, -one.moment.confidence, str(one.moment.path), one.moment.start_seconds
+
+
+def _without_overlaps(ordered: Sequence[Ranked]) -> list[Ranked]:
+    kept: dict[int, list[Ranked]] = {}
+    for one in ordered:
+        same_video = kept.setdefault(one.moment.video_id, [])
+        if not any(_overlap(one.moment, better.moment) > MAX_OVERLAP for better in same_video):
+            same_video.append(one)
+    return sorted((one for some in kept.values() for one in some), key=_order)
+
+
+def _overlap(a: Moment, b: Moment) -> float:
+    """The shared part of the shorter of two moments."""
+    shared = min(a.end_seconds, b.end_seconds) - max(a.start_seconds, b.start_seconds)
+    shorter = min(a.end_seconds - a.start_seconds, b.end_seconds - b.start_seconds)
+    return max(0.0, shared) / shorter
 
 
 def _fold(ordered: Sequence[Ranked]) -> list[Moment]:

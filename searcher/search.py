@@ -128,13 +128,16 @@ def _view(
 
 
 def _moments(view: _View, settings: SearchSettings, background: Background) -> Iterator[Ranked]:
+    """The windows of one video; one that the localiser trusts less never scores above one it trusts more."""
+    ceiling = float("inf")
     for window in select(postprocess(view.curve, settings), settings):
+        ceiling = min(ceiling, moment_score(view.score, view.curve.similarity, window, background))
         moment = Moment(
             path=view.video.path,
             video_id=view.video.video_id,
             start_seconds=window.start_seconds,
             end_seconds=window.end_seconds,
-            score=moment_score(view.score, view.curve.similarity, window, background),
+            score=ceiling,
             confidence=window.confidence,
             video_score=view.score,
             video_seconds=view.video.duration_seconds,

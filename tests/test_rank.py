@@ -63,6 +63,12 @@ def test_near_duplicates_of_other_videos_fold_into_the_best():
     assert len(best_first(found, SearchSettings(fold=False))) == 4
 
 
+def test_overlapping_moments_of_one_video_are_one_answer():
+    # 4 s each: from 0 and from 1 they share 3 of 4 s; from 0 and from 2, half, which is not more than half.
+    found = [ranked(1, 3.0), ranked(1, 2.0, start=1), ranked(1, 1.0, start=2), ranked(2, 0.5, (0, 1), start=1)]
+    assert [m.score for m in best_first(found, SearchSettings())] == [3.0, 1.0, 0.5]
+
+
 def test_limits():
     found = [ranked(1, 3.0), ranked(1, 2.0, start=10), ranked(2, 1.0, (0, 1)), ranked(3, -0.9, (0.7, 0.7))]
     assert [m.score for m in best_first(found, SearchSettings(per_video=1))] == [3.0, 1.0]
