@@ -764,15 +764,36 @@ def speed(videos: Path | None, rounds: int, rows: str, part: str, style: str) ->
         click.echo(table.text(markdown=style == "markdown") + "\n")
 
 
+# --- long videos ------------------------------------------------------------------------------------
+
+
+@bench.command()
+@_source_options
+@click.option("--hours", default=3.0, show_default=True, help="Length of the joined videos.")
+@click.option("--queries", default=300, show_default=True, help="How many are asked.")
+@click.option("--method", type=click.Choice(METHODS), default="proposals", show_default=True)
+@click.option("--ranker", type=click.Choice(("fitted", "formula")), default="fitted", show_default=True)
+def long(hours: float, queries: int, method: str, ranker: str, **options: Any) -> None:
+    """Find moments in hours of video: the data set's own videos joined, with known places."""
+    from bench.long_videos import measure
+
+    source = _source(options)
+    dataset = source.load_dataset()
+    settings = SearchSettings(method=method, ranker=ranker)
+    figures = measure(_features(source, dataset), dataset, settings, hours, queries)
+    click.echo("  ".join(f"{name} {value:g}" for name, value in figures.items()))
+
+
 # --- fit --------------------------------------------------------------------------------------------
 
 
 @bench.command()
 @_source_options
 @click.option("--folds", default=5, show_default=True, help="By video; 0 fits without cross-validating.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The parameter file to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="The parameter file to write.")
+@click.option("--ablation", is_flag=True, help="Print instead what each part brings.")
 @click.option("--licence", default="", help="Licence of the annotations, for the file.")
-def fit(folds: int, out: Path, licence: str, **options: Any) -> None:
+def fit(folds: int, out: Path | None, ablation: bool, licence: str, **options: Any) -> None:
     """Fit the rankers of the method `proposals`; print what they score on videos they have not seen.
 
     With --features and --saliency both signals are fitted together.
@@ -785,6 +806,16 @@ def fit(folds: int, out: Path, licence: str, **options: Any) -> None:
     curve_sets = [_curves(replace(source, saliency=None))] if source.saliency and source.features else []
     curve_sets.append(_curves(source))
     settings = fitting.Fitting()
+    if ablation:
+        click.echo("| changed | signal | " + " | ".join(fitting.COLUMNS) + " |")
+        click.echo("| --- " * (2 + len(fitting.COLUMNS)) + "|")
+        for row in fitting.ablation(curve_sets, folds, settings):
+            click.echo(
+                f"| {row.name} | {row.signal} | " + " | ".join(f"{v:.2f}" for v in row.values.values()) + " |"
+            )
+        return
+    if out is None:
+        raise InputError("no file to write", "Name one: --out FILE")
     figures = fitting.cross_validated(curve_sets, folds, settings) if folds else {}
     for ranker, signals in figures.items():
         for signal, values in signals.items():

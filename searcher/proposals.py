@@ -1,7 +1,7 @@
 """Moment proposals: candidate windows from the level sets of S_c, ranked, then pruned.
 
 Four steps, each one function: :func:`level_sets` (smooth S_c at several widths; every level set of every
-smoothed curve is a candidate), :func:`features` (scale-free numbers about each candidate), a ranker (fixed
+smoothed curve is a candidate), :func:`describe` (scale-free numbers about each candidate), a ranker (fixed
 formula or fitted; :class:`Parameters`) and :func:`choose` (the first window by expected IoU, the others by
 soft non-maximum suppression). NumPy and SciPy only; cost is linear in the video's length.
 
@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,10 @@ WINDOWS_PER_CONTEXT = 10
 #: Windows of neighbouring stretches that overlap more are one: the better one stays.
 REPEAT_IOU = 0.7
 #: Best candidates of a stretch that compete for being returned.
-_COMPETITORS = 200
+_COMPETITORS = 100
 _TINY = 1e-9
+#: Cosines closer than this are equal: they are float32.
+_SAME_CHANGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ def scenes(change: NDArray[np.floating], edges: Places, longest_frames: int) -> 
     n = change.shape[0] + 1
     padded = np.full(n + 1, -np.inf)
     padded[1:n] = change
-    peak = np.flatnonzero((padded[1:n] >= padded[: n - 1]) & (padded[1:n] >= padded[2 : n + 1])) + 1
+    high = (padded[1:n] >= padded[: n - 1]) & (padded[1:n] >= padded[2 : n + 1])
+    peak = np.flatnonzero(high & (change > change.mean() + _SAME_CHANGE)) + 1  # none where nothing changes
     by_part = np.split(peak, np.searchsorted(peak, edges[1:-1]))
     strongest = [part[np.argsort(-padded[part], kind="stable")[:CHANGES_PER_CONTEXT]] for part in by_part]
     places = np.unique(np.concatenate(([0, n], *strongest)).astype(np.intp))
@@ -298,6 +302,8 @@ def _stretch_edges(curve: Curve) -> Places:
     """Where a long video is divided: (stretches + 1,) frames, stretches of about :data:`CONTEXT_SECONDS`."""
     n = len(curve)
     count = min(n, max(1, round(n * curve.period_seconds / CONTEXT_SECONDS)))
+    if count == 1:
+        return np.array([0, n])
     return np.linspace(0, n, count + 1).astype(np.intp)
 
 
@@ -310,20 +316,24 @@ def _groups(candidates: Candidates, edges: Places) -> list[Places]:
     return np.split(order, np.searchsorted(stretch[order], np.arange(1, len(edges) - 1)))
 
 
-def features(curve: Curve, candidates: Candidates, curves: Floats) -> Floats:
+def _features(
+    curve: Curve, candidates: Candidates, curves: Floats, scene: _Scenes | None, edges: Places
+) -> Floats:
     """Numbers about each candidate: (m, len(FEATURES)) float64, without vectors (m, len(CURVE_FEATURES)).
 
     Args:
         curve: the video through the query; S_c is its raw one.
         candidates: m of them.
         curves: (w, n) from :func:`smoothed`.
+        scene: what the vectors say, where the curve has any.
+        edges: of the stretches of the video.
     """
     low, high = _context(candidates, len(curve), curve.period_seconds)
     view = _View(curve, candidates, curves[list(LEVEL_WIDTHS)], low, high)
     columns = [*_mean_features(view), *_level_features(view), *_shape_features(view), *_cut_features(view)]
     columns.append(candidates.votes)
-    if curve.vectors is not None:
-        columns += _frame_features(view, curve.vectors)
+    if scene is not None:
+        columns += _frame_features(view, scene, edges)
     return np.stack(columns, axis=1)
 
 
@@ -432,7 +442,8 @@ class _Likeness:
         n = vectors.shape[0]
         self._offset = offset
         self._sums = np.zeros((n + 1, n + 1))
-        np.cumsum(vectors @ vectors.T, axis=0, dtype=np.float64, out=self._sums[1:, 1:])
+        near = vectors.astype(np.float32, copy=False)
+        np.cumsum(near @ near.T, axis=0, dtype=np.float64, out=self._sums[1:, 1:])
         np.cumsum(self._sums[1:, 1:], axis=1, out=self._sums[1:, 1:])
 
     def between(self, a: Places, b: Places, c: Places, d: Places) -> Floats:
@@ -440,6 +451,47 @@ class _Likeness:
         a, b, c, d = a - self._offset, b - self._offset, c - self._offset, d - self._offset
         total: Floats = self._sums[b, d] - self._sums[a, d] - self._sums[b, c] + self._sums[a, c]
         return total
+
+    def scene_changes(self, places: Places, width: int, frames: int) -> Floats:
+        """Minus the cosine between the mean vectors of up to ``width`` frames before and from each place on.
+
+        Args:
+            places: (k,) frames that have another before them.
+            width: frames on each side.
+            frames: of the whole video.
+        """
+        before, after = np.maximum(places - width, 0), np.minimum(places + width, frames)
+        product = self.between(before, places, places, after)
+        return -_cosine(
+            product, self.between(before, places, before, places), self.between(places, after, places, after)
+        )
+
+
+@dataclass(frozen=True)
+class _Scenes:
+    """What the frames' vectors say whatever the query is.
+
+    Attributes:
+        parts: one likeness for each stretch of the video, reaching a context beyond it on both sides.
+        changes: one (n - 1,) array for each of :data:`SCENE_SECONDS`: how little the frames before each
+            frame resemble those from it on, from frame 1.
+    """
+
+    parts: list[_Likeness]
+    changes: list[Floats]
+
+
+def _scenes_of(curve: Curve, vectors: NDArray[np.floating], edges: Places) -> _Scenes:
+    n = len(curve)
+    reach = _frames(1.25 * CONTEXT_SECONDS, curve.period_seconds)  # no context of its candidates goes further
+    parts, changes = [], []
+    for first, end in pairwise(edges.tolist()):
+        low, high = max(0, first - reach), min(n, end + reach)
+        part = _Likeness(vectors[low:high], low)
+        places = np.arange(max(1, first), end)
+        parts.append(part)
+        changes.append([part.scene_changes(places, _frames(s, curve.period_seconds), n) for s in SCENE_SECONDS])
+    return _Scenes(parts, [np.concatenate(rows) for rows in zip(*changes, strict=True)])
 
 
 def _cosine(product: Floats, square_a: Floats, square_b: Floats) -> Floats:
@@ -465,35 +517,15 @@ def _likeness_features(view: _View, likeness: _Likeness) -> Floats:
     return np.stack([inside / length**2, outside, *_mean_and_worse(-left, -right)])
 
 
-def _frame_features(view: _View, vectors: NDArray[np.floating]) -> list[Floats]:
+def _frame_features(view: _View, scene: _Scenes, edges: Places) -> list[Floats]:
     """Scene changes at the ends, likeness inside, outside and beside."""
     columns: list[Floats] = []
-    for seconds in SCENE_SECONDS:
-        change = scene_changes(vectors, _frames(seconds, view.curve.period_seconds))
+    for change in scene.changes:
         columns += _mean_and_worse(*_at_ends(view, change))
     likeness = np.empty((4, len(view.candidates)))
-    for members in _groups(view.candidates, _stretch_edges(view.curve)):
-        if not members.size:
-            continue
-        part = view.take(members)
-        low, high = int(part.low.min()), int(part.high.max())
-        likeness[:, members] = _likeness_features(part, _Likeness(vectors[low:high], low))
+    for members, part in zip(_groups(view.candidates, edges), scene.parts, strict=True):
+        likeness[:, members] = _likeness_features(view.take(members), part)
     return [*columns, *likeness]
-
-
-def scene_changes(vectors: NDArray[np.floating], width: int) -> Floats:
-    """How little the frames before each frame resemble those from it on: (n, D) → (n - 1,), from frame 1.
-
-    Minus the cosine between the mean vectors of the ``width`` frames on both sides.
-    """
-    n = vectors.shape[0]
-    sums = np.zeros((n + 1, vectors.shape[1]))
-    np.cumsum(vectors, axis=0, out=sums[1:])
-    places = np.arange(1, n)
-    before = sums[places] - sums[np.maximum(places - width, 0)]
-    after = sums[np.minimum(places + width, n)] - sums[places]
-    product = np.einsum("ij,ij->i", before, after)
-    return -_cosine(product, np.einsum("ij,ij->i", before, before), np.einsum("ij,ij->i", after, after))
 
 
 # --- ranker -----------------------------------------------------------------------------------------
@@ -530,7 +562,7 @@ class Parameters:
             raise InputError(f"unknown feature {unknown[0]!r}", f"Known: {', '.join(FEATURES)}")
 
     def score(self, values: Floats) -> Floats:
-        """(m, f) from :func:`features` → (m,) scores: logarithms of relative odds within one context."""
+        """(m, f) from :func:`describe` → (m,) scores: logarithms of relative odds within one context."""
         if self.names != FEATURES[: values.shape[1]]:
             values = values[:, [FEATURES.index(name) for name in self.names]]
         x = np.clip((values - self.centre) / self.scale, -self.clip, self.clip)
@@ -614,12 +646,14 @@ def load_rankers(path: Path = SHIPPED) -> Rankers:
 def formula(values: Floats) -> Floats:
     """The ranker without fitted parameters: (m, at least len(CURVE_FEATURES)) → (m,) scores.
 
-    Otsu's criterion over the whole context, as contrast beside the window and as drop at its ends, and a
-    penalty for a higher level elsewhere.
+    Otsu's criterion, the drop at the ends, the floor inside, and some of the contrast on the worse side.
     """
     column = dict(zip(CURVE_FEATURES, values.T, strict=False))
     scores: Floats = (
-        4.0 * column["separation"] + 2.0 * column["drop_6s"] + column["contrast_half_worse"] - column["rival_6s"]
+        1.5 * column["separation"]
+        + 3.0 * column["drop_6s"]
+        + 2.0 * column["floor_6s"]
+        + 0.25 * column["contrast_half_worse"]
     )
     return scores
 
@@ -629,10 +663,10 @@ def formula(values: Floats) -> Floats:
 #: Temperature of the distribution over candidates under which the first window is chosen.
 TEMPERATURE = 0.7
 #: Soft-NMS: a window's score is multiplied by exp(-IoU³ / this) for each better one.
-SOFT_NMS_SIGMA = 0.5
+SOFT_NMS_SIGMA = 0.3
 #: How much a stretch of a long video loses for each standard deviation of S_c that its peak stays below the
 #: highest peak of the video; no part of a video of one stretch loses anything.
-STRETCH_WEIGHT = 1.0
+STRETCH_WEIGHT = 2.0
 
 
 def overlaps(first: Places, end: Places) -> Floats:
@@ -663,17 +697,16 @@ def choose(first: Places, end: Places, scores: Floats, count: int = WINDOWS_PER_
     iou = overlaps(first[order], end[order])
     relative = scores[order] - scores[order[0]]
     odds = np.exp(relative / TEMPERATURE)
-    best = int(np.argmax(iou**2 @ odds))
-    decay = np.exp(-(iou**3) / SOFT_NMS_SIGMA)
+    best = int(np.argmax((iou * iou) @ odds))
     confidence = np.exp(relative)
     chosen, confidences = [best], [1.0]
-    confidence *= decay[best]
+    confidence *= np.exp(-(iou[best] ** 3) / SOFT_NMS_SIGMA)
     confidence[best] = 0.0
     while len(chosen) < min(count, len(order)):
         place = int(np.argmax(confidence))
         chosen.append(place)
         confidences.append(float(confidence[place]))
-        confidence *= decay[place]
+        confidence *= np.exp(-(iou[place] ** 3) / SOFT_NMS_SIGMA)
         confidence[place] = 0.0
     return order[chosen], np.array(confidences)
 
@@ -685,22 +718,23 @@ def _losses(curve: Curve, curves: Floats, edges: Places) -> Floats:
     return losses
 
 
-def propose_windows(curve: Curve, curves: Floats) -> Candidates:
-    """All candidates of a video: level sets of S_c and stretches between scene changes."""
-    longest = _frames(LONGEST_SECONDS, curve.period_seconds)
-    found = level_sets(curves, longest)
-    if len(curve) < 2:
-        return found
-    width = _frames(SCENE_SECONDS[0], curve.period_seconds)
-    change = -curve.next_similarity if curve.vectors is None else scene_changes(curve.vectors, width)
-    return union(found, scenes(change, _stretch_edges(curve), longest))
-
-
 def describe(curve: Curve) -> tuple[Candidates, Floats, Floats]:
-    """Candidates of a video, their features (m, f) and the smoothed curves (w, n)."""
+    """Candidates of a video, their features (m, f) and the smoothed curves (w, n).
+
+    The features are :data:`FEATURES`, of a curve without vectors :data:`CURVE_FEATURES`.
+    """
+    edges = _stretch_edges(curve)
+    longest = _frames(LONGEST_SECONDS, curve.period_seconds)
     curves = smoothed(curve.raw, curve.period_seconds)
-    candidates = propose_windows(curve, curves)
-    return candidates, features(curve, candidates, curves), curves
+    candidates = level_sets(curves, longest)
+    scene = None
+    if len(curve) > 1:
+        scene = None if curve.vectors is None else _scenes_of(curve, curve.vectors, edges)
+        change = -curve.next_similarity if scene is None else scene.changes[0]
+        candidates = union(candidates, scenes(change, edges, longest))
+    elif curve.vectors is not None:
+        scene = _Scenes([_Likeness(curve.vectors, 0)], [np.zeros(0)] * len(SCENE_SECONDS))
+    return candidates, _features(curve, candidates, curves, scene, edges), curves
 
 
 def propose(curve: Curve, ranker: str = "fitted", parameters: Path = SHIPPED) -> list[Found]:

@@ -13,7 +13,7 @@ from searcher.settings import DEFAULT_THRESHOLD, METHODS, POSTPROCESSES, SearchS
 def test_tables_and_choices_agree():
     assert tuple(SELECT) == METHODS
     assert tuple(POSTPROCESS) == POSTPROCESSES
-    assert set(DEFAULT_THRESHOLD) == {(m, p) for m in ("vc1", "vc2") for p in POSTPROCESSES}
+    assert set(DEFAULT_THRESHOLD) == {(m, p) for m in METHODS for p in POSTPROCESSES}
 
 
 def test_defaults_lie_within_their_bounds():
