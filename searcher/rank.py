@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searcher.select import Window
-from searcher.settings import SearchSettings
+from searcher.settings import DEFAULT_MIN_SCORE, SearchSettings
 from searcher.similarity import Float32
 
 #: A video answers at three scales: its best frames, and its best stretches of about these lengths.
@@ -35,6 +35,8 @@ NOISE_PER_LOG_FRAME = 0.37
 NOISE_OFFSET = -0.15
 #: A smaller corpus (10 minutes at one frame every 2 s) says too little about what is usual.
 MIN_BACKGROUND_FRAMES = 300
+#: Where all frames answer alike (one still scene), differences this small are not deviations but noise.
+MIN_DEVIATION = 0.01
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ def moment_score(video: float, similarity: NDArray[np.floating], window: Window,
     """
     inside = similarity[window.first_frame : window.end_frame]
     cosine = 0.5 * video + 0.5 * float(inside.mean(dtype=np.float64))
-    return (cosine - background.mean) / background.deviation - noise_level(background.rows)
+    deviation = max(background.deviation, MIN_DEVIATION)
+    return (cosine - background.mean) / deviation - noise_level(background.rows)
 
 
 def noise_level(rows: int) -> float:
@@ -137,13 +140,22 @@ def direction(vectors: Float32, window: Window) -> Float32:
     return unit
 
 
-def best_first(found: Iterable[Ranked], settings: SearchSettings) -> list[Moment]:
+def cut_off(settings: SearchSettings, rows: int) -> float:
+    """The user's ``min_score``; else the default, where the corpus is large enough to judge by."""
+    if settings.min_score is not None:
+        return settings.min_score
+    return DEFAULT_MIN_SCORE if rows >= MIN_BACKGROUND_FRAMES else -math.inf
+
+
+def best_first(found: Iterable[Ranked], settings: SearchSettings, rows: int) -> list[Moment]:
     """The best moments: above the cut-off, at most so many of a video, near-duplicates folded.
 
     Equal scores come by confidence, file and time. Of moments of one video that overlap the best stays.
+    ``rows`` is the number of frames in the corpus.
     """
+    lowest = cut_off(settings, rows)
     ordered = sorted(found, key=_order)
-    enough = _without_overlaps([r for r in ordered if r.moment.score >= settings.min_score])
+    enough = _without_overlaps([r for r in ordered if r.moment.score >= lowest])
     folded = _fold(enough) if settings.fold else [r.moment for r in enough]
     return _limit_per_video(folded, settings.per_video)[: settings.top]
 

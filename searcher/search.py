@@ -51,7 +51,7 @@ def search(
         settings: how.
         within: only these videos; None for all.
     """
-    return best_first(_all_moments(query, corpus, settings, within), settings)
+    return best_first(_all_moments(query, corpus, settings, within), settings, corpus.index.rows)
 
 
 def search_sequence(
@@ -75,7 +75,7 @@ def search_sequence(
         for after in afters.get(video_id, [])
         if _follows(before.moment, after.moment, within_seconds)
     )
-    return best_first(pairs, settings)
+    return best_first(pairs, settings, corpus.index.rows)
 
 
 def curve_of(

@@ -116,8 +116,8 @@ class SearchSettings:
     videos: int = _knob(10, "how many top videos are searched for windows", int, low=1, high=10_000)
     top: int = _knob(10, "how many moments are returned", int, low=1, high=100_000)
     per_video: int = _knob(1000, "how many moments of one video are returned at most", int, low=1, high=100_000)
-    min_score: float = _knob(
-        DEFAULT_MIN_SCORE, "moments with a lower score are left out", float, low=-1000.0, high=1000.0
+    min_score: float | None = _knob(
+        None, "moments with a lower score are left out", float, low=-1000.0, high=1000.0
     )
     fold: bool = _knob(True, "near-duplicate moments of other videos are folded into the best one", bool)
     best_frames: int = _knob(3, "a video's score is the mean of this many best frames", int, low=1, high=100)

@@ -58,21 +58,22 @@ def test_direction_is_the_unit_mean_of_the_window():
 
 def test_near_duplicates_of_other_videos_fold_into_the_best():
     found = [ranked(1, 3.0), ranked(2, 2.0, (0.999, 0.04)), ranked(3, 1.0, (0.0, 1.0)), ranked(1, 0.5, start=30)]
-    moments = best_first(found, SearchSettings())
+    moments = best_first(found, SearchSettings(), 1000)
     assert [(m.video_id, m.similar) for m in moments] == [(1, 1), (3, 0), (1, 0)]  # its own video's stays
-    assert len(best_first(found, SearchSettings(fold=False))) == 4
+    assert len(best_first(found, SearchSettings(fold=False), 1000)) == 4
 
 
 def test_overlapping_moments_of_one_video_are_one_answer():
     # 4 s each: from 0 and from 1 they share 3 of 4 s; from 0 and from 2, half, which is not more than half.
     found = [ranked(1, 3.0), ranked(1, 2.0, start=1), ranked(1, 1.0, start=2), ranked(2, 0.5, (0, 1), start=1)]
-    assert [m.score for m in best_first(found, SearchSettings())] == [3.0, 1.0, 0.5]
+    assert [m.score for m in best_first(found, SearchSettings(), 1000)] == [3.0, 1.0, 0.5]
 
 
 def test_limits():
     found = [ranked(1, 3.0), ranked(1, 2.0, start=10), ranked(2, 1.0, (0, 1)), ranked(3, -0.9, (0.7, 0.7))]
-    assert [m.score for m in best_first(found, SearchSettings(per_video=1))] == [3.0, 1.0]
-    assert [m.score for m in best_first(found, SearchSettings(min_score=1.5))] == [3.0, 2.0]
-    assert [m.score for m in best_first(found, SearchSettings(top=2))] == [3.0, 2.0]
-    assert len(best_first(found, SearchSettings())) == 3  # -0.9 is below the default cut-off
-    assert len(best_first(found, SearchSettings(min_score=-1000))) == 4
+    assert [m.score for m in best_first(found, SearchSettings(per_video=1), 1000)] == [3.0, 1.0]
+    assert [m.score for m in best_first(found, SearchSettings(min_score=1.5), 1000)] == [3.0, 2.0]
+    assert [m.score for m in best_first(found, SearchSettings(top=2), 1000)] == [3.0, 2.0]
+    assert len(best_first(found, SearchSettings(), 1000)) == 3  # -0.9 is below the default cut-off
+    assert len(best_first(found, SearchSettings(min_score=-1000), 1000)) == 4
+    assert len(best_first(found, SearchSettings(), 299)) == 4  # too few frames to judge by

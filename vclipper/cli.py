@@ -17,7 +17,7 @@ import click
 
 from indexer.errors import InputError, VClipperError
 from indexer.settings import DEFAULT_FPS, IndexSettings
-from searcher.settings import Knob, SearchSettings, knobs
+from searcher.settings import DEFAULT_MIN_SCORE, Knob, SearchSettings, knobs
 from vclipper import __version__
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 DEBUG = "VCLIP_DEBUG"
 INTERRUPTED = 130
+_DEFAULT_WORDS = {
+    "threshold": "by method and postprocessing",
+    "min_score": f"{DEFAULT_MIN_SCORE}, in libraries of 300 frames or more",
+}
 _GREEK = {"λ": "--lambda", "β": "--beta", "α": "--alpha", "p": "-p", "M": "-M"}
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -187,7 +191,7 @@ def _option_of(knob: Knob) -> Decorator:
     if knob.symbol in _GREEK:
         names.append(_GREEK[knob.symbol])
     kind: Any = click.Choice(knob.choices) if knob.choices else knob.kind
-    default = "by postprocessing" if knob.default is None else knob.default
+    default = _DEFAULT_WORDS.get(knob.name, knob.default)
     symbol = f" ({knob.symbol})" if knob.symbol else ""
     sentence = knob.help[0].upper() + knob.help[1:]
     if knob.kind is bool:
