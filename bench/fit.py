@@ -273,12 +273,10 @@ GROUPS = {
     "likeness inside, outside, beside": ("likeness",),
     "scene changes at the ends": ("scene",),
     "CFS_c at the ends and inside": ("cut", "cohesion"),
-    "contrasts, steps, drops at the ends": ("contrast", "step", "drop"),
-    "floor, peak, level, rival of the smoothed S_c": ("floor", "peak", "level", "rival"),
-    "mean inside, outside, separation, spread": ("inside", "outside", "separation", "spread"),
+    "floor, level and drop of the smoothed S_c": ("floor", "level", "drop"),
+    "mean inside, outside, separation": ("inside", "outside", "separation"),
     "length": ("log_length", "length_bend"),
-    "at the video's border": ("at_border", "whole"),
-    "votes": ("votes",),
+    "the video's border": ("at_border", "whole"),
 }
 Known = Sequence[tuple[CurveSet, Sequence[Example]]]
 

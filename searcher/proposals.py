@@ -34,9 +34,9 @@ Found = tuple[int, int, float]
 #: Standard deviations of the Gaussians that smooth S_c before its level sets are taken; 0 is S_c itself.
 WIDTHS_SECONDS = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0)
 #: Of these widths the features read their smoothed levels: positions in :data:`WIDTHS_SECONDS`.
-LEVEL_WIDTHS = (1, 3, 4)
-#: Lengths of the neighbourhoods on both sides of a window; "half" of the window's own length is one more.
-NEIGHBOURHOODS_SECONDS = (2.0, 4.0, 10.0)
+LEVEL_WIDTHS = (1, 3)
+#: The least length of the neighbourhoods beside a window whose likeness to it is read.
+BESIDE_SECONDS = 4.0
 #: A window is compared with what lies around it in a stretch of this length.
 CONTEXT_SECONDS = 150.0
 #: No candidate is longer. It equals the longest moment the parameters were fitted on.
@@ -203,34 +203,12 @@ CURVE_FEATURES = (
     "inside",  # mean of S_c inside, in standard deviations of the context
     "outside",  # mean of the context around it
     "separation",  # Otsu's criterion: how well inside and outside separate, with sign
-    "spread",  # standard deviation inside
-    "contrast_half_mean",  # inside minus the neighbourhoods of half the window's length
-    "contrast_half_worse",
-    "contrast_4s_mean",
-    "contrast_4s_worse",
-    "contrast_10s_mean",
-    "contrast_10s_worse",
-    "step_2s_mean",  # the last 2 s inside minus the first 2 s outside
-    "step_2s_worse",
-    "step_4s_mean",
-    "step_4s_worse",
-    "step_10s_mean",
-    "step_10s_worse",
     "floor_2s",  # smoothed S_c (0..1 within the context): lowest inside
     "floor_6s",
-    "floor_9s",
-    "peak_2s",  # highest inside
-    "peak_6s",
-    "peak_9s",
     "level_2s",  # mean inside
     "level_6s",
-    "level_9s",
-    "rival_2s",  # highest outside
-    "rival_6s",
-    "rival_9s",
     "drop_2s",  # lowest inside minus the higher of the two frames beside the window
     "drop_6s",
-    "drop_9s",
     "log_length",  # natural logarithm of the length in units of 2 s
     "length_bend",  # (log_length - 2)²: neither very short nor very long
     "at_border",  # how many of its ends are the video's
@@ -238,20 +216,18 @@ CURVE_FEATURES = (
     "cut_mean",  # how far CFS_c falls at the ends, in standard deviations
     "cut_worse",
     "cohesion",  # how far CFS_c stays up inside
-    "votes",
 )
 #: What is said beside that where the frames' vectors are known.
 FRAME_FEATURES = (
     "scene_6s_mean",  # how little the 6 s before an end resemble the 6 s after it, in standard deviations
     "scene_6s_worse",
-    "scene_12s_mean",
-    "scene_12s_worse",
     "likeness_inside",  # mean cosine between the frames inside
     "likeness_outside",  # cosine between the mean vectors inside and outside
     "likeness_beside_mean",  # cosine with the mean vectors of the neighbourhoods of half the length, negated
     "likeness_beside_worse",
 )
-SCENE_SECONDS = (6.0, 12.0)
+#: How much lies before and after a place when a scene change is looked for there.
+SCENE_SECONDS = 6.0
 FEATURES = CURVE_FEATURES + FRAME_FEATURES
 #: Taken for the mean outside a window that is the whole context.
 _NOTHING_OUTSIDE = -0.5
@@ -331,7 +307,6 @@ def _features(
     low, high = _context(candidates, len(curve), curve.period_seconds)
     view = _View(curve, candidates, curves[list(LEVEL_WIDTHS)], low, high)
     columns = [*_mean_features(view), *_level_features(view), *_shape_features(view), *_cut_features(view)]
-    columns.append(candidates.votes)
     if scene is not None:
         columns += _frame_features(view, scene, edges)
     return np.stack(columns, axis=1)
@@ -342,8 +317,8 @@ def _mean_and_worse(left: Floats, right: Floats) -> tuple[Floats, Floats]:
 
 
 def _mean_features(view: _View) -> list[Floats]:
-    """Levels, contrasts and steps of S_c itself, in standard deviations of the context."""
-    first, end, low, high, n = view.candidates.first, view.candidates.end, view.low, view.high, view.frames
+    """Means of S_c inside and outside, in standard deviations of the context, and their separation."""
+    first, end, low, high = view.candidates.first, view.candidates.end, view.low, view.high
     raw = view.curve.raw.astype(np.float64)
     raw = raw - raw.mean()  # the variance is a difference of squares: keep them small
     mean, mean_square = _Means(raw), _Means(raw * raw)
@@ -353,47 +328,22 @@ def _mean_features(view: _View) -> list[Floats]:
     rest = span - length
     inside = (mean(first, end) - centre) / scale
     outside = np.where(rest > 0, -inside * length / np.maximum(rest, 1), _NOTHING_OUTSIDE)
-    at_start, at_end = first == 0, end == n
-
-    def beside(width: Places | int) -> tuple[Floats, Floats]:
-        left = (mean(np.maximum(first - width, 0), first) - centre) / scale
-        right = (mean(end, np.minimum(end + width, n)) - centre) / scale
-        return np.where(at_start, outside, left), np.where(at_end, outside, right)
-
-    separation = (inside - outside) * np.sqrt(length * rest / span + 0.25) / 3.0
-    variance = mean_square(first, end) - mean(first, end) ** 2
-    columns = [inside, outside, separation, np.sqrt(np.maximum(variance, 0.0)) / scale]
-    half = np.maximum(1, np.rint(length / 2)).astype(np.intp)
-    widths = [_frames(seconds, view.curve.period_seconds) for seconds in NEIGHBOURHOODS_SECONDS]
-    sides = [beside(width) for width in widths]
-    for left, right in (beside(half), *sides[1:]):
-        columns += _mean_and_worse(inside - left, inside - right)
-    for width, (left, right) in zip(widths, sides, strict=True):
-        opening = (mean(first, np.minimum(first + width, end)) - centre) / scale
-        closing = (mean(np.maximum(end - width, first), end) - centre) / scale
-        columns += _mean_and_worse(opening - left, closing - right)
-    return columns
+    return [inside, outside, (inside - outside) * np.sqrt(length * rest / span + 0.25) / 3.0]
 
 
 def _level_features(view: _View) -> list[Floats]:
-    """Floor, peak, level, rival and drop of the smoothed curves, 0..1 within the context."""
+    """Floor, level and drop of the smoothed curves, 0..1 within the context."""
     first, end, n = view.candidates.first, view.candidates.end, view.frames
     extremes = _Extremes(view.levels)
     bottom, top = extremes(view.low, view.high)
     span = top - bottom
     span = span + _TINY * (span.max() + _TINY)
-
-    def within(values: Floats) -> Floats:
-        scaled: Floats = (values - bottom) / span
-        return scaled
-
-    floor, peak = extremes(first, end)
-    rival = np.maximum(extremes(view.low, first)[1], extremes(end, view.high)[1])
+    floor, _ = extremes(first, end)
     level = np.stack([_Means(row)(first, end) for row in view.levels])
     left = np.where(first > 0, view.levels[:, np.maximum(first - 1, 0)], bottom)
     right = np.where(end < n, view.levels[:, np.minimum(end, n - 1)], bottom)
     drop = (floor - np.maximum(left, right)) / span
-    return [*within(floor), *within(peak), *within(level), *within(np.maximum(rival, bottom)), *drop]
+    return [*(floor - bottom) / span, *(level - bottom) / span, *drop]
 
 
 def _shape_features(view: _View) -> list[Floats]:
@@ -473,25 +423,24 @@ class _Scenes:
 
     Attributes:
         parts: one likeness for each stretch of the video, reaching a context beyond it on both sides.
-        changes: one (n - 1,) array for each of :data:`SCENE_SECONDS`: how little the frames before each
-            frame resemble those from it on, from frame 1.
+        change: (n - 1,) how little the frames before each frame resemble those from it on, from frame 1.
     """
 
     parts: list[_Likeness]
-    changes: list[Floats]
+    change: Floats
 
 
 def _scenes_of(curve: Curve, vectors: NDArray[np.floating], edges: Places) -> _Scenes:
     n = len(curve)
     reach = _frames(1.25 * CONTEXT_SECONDS, curve.period_seconds)  # no context of its candidates goes further
+    width = _frames(SCENE_SECONDS, curve.period_seconds)
     parts, changes = [], []
     for first, end in pairwise(edges.tolist()):
         low, high = max(0, first - reach), min(n, end + reach)
         part = _Likeness(vectors[low:high], low)
-        places = np.arange(max(1, first), end)
         parts.append(part)
-        changes.append([part.scene_changes(places, _frames(s, curve.period_seconds), n) for s in SCENE_SECONDS])
-    return _Scenes(parts, [np.concatenate(rows) for rows in zip(*changes, strict=True)])
+        changes.append(part.scene_changes(np.arange(max(1, first), end), width, n))
+    return _Scenes(parts, np.concatenate(changes))
 
 
 def _cosine(product: Floats, square_a: Floats, square_b: Floats) -> Floats:
@@ -507,7 +456,7 @@ def _likeness_features(view: _View, likeness: _Likeness) -> Floats:
     inside = likeness.between(first, end, first, end)
     around = likeness.between(first, end, low, high)
     context = likeness.between(low, high, low, high)
-    half = np.maximum(_frames(4.0, view.curve.period_seconds), np.rint(length / 2)).astype(np.intp)
+    half = np.maximum(_frames(BESIDE_SECONDS, view.curve.period_seconds), np.rint(length / 2)).astype(np.intp)
     before, after = np.maximum(first - half, low), np.minimum(end + half, high)
     left, right = (
         _cosine(likeness.between(first, end, a, b), inside, likeness.between(a, b, a, b))
@@ -519,9 +468,7 @@ def _likeness_features(view: _View, likeness: _Likeness) -> Floats:
 
 def _frame_features(view: _View, scene: _Scenes, edges: Places) -> list[Floats]:
     """Scene changes at the ends, likeness inside, outside and beside."""
-    columns: list[Floats] = []
-    for change in scene.changes:
-        columns += _mean_and_worse(*_at_ends(view, change))
+    columns = _mean_and_worse(*_at_ends(view, scene.change))
     likeness = np.empty((4, len(view.candidates)))
     for members, part in zip(_groups(view.candidates, edges), scene.parts, strict=True):
         likeness[:, members] = _likeness_features(view.take(members), part)
@@ -646,15 +593,11 @@ def load_rankers(path: Path = SHIPPED) -> Rankers:
 def formula(values: Floats) -> Floats:
     """The ranker without fitted parameters: (m, at least len(CURVE_FEATURES)) → (m,) scores.
 
-    Otsu's criterion, the drop at the ends, the floor inside, and some of the contrast on the worse side.
+    Otsu's criterion, the drops at the ends and the floor inside.
     """
     column = dict(zip(CURVE_FEATURES, values.T, strict=False))
-    scores: Floats = (
-        1.5 * column["separation"]
-        + 3.0 * column["drop_6s"]
-        + 2.0 * column["floor_6s"]
-        + 0.25 * column["contrast_half_worse"]
-    )
+    drop = column["drop_2s"] + 2.0 * column["drop_6s"]
+    scores: Floats = 1.5 * column["separation"] + drop + 2.0 * column["floor_6s"]
     return scores
 
 
@@ -727,13 +670,10 @@ def describe(curve: Curve) -> tuple[Candidates, Floats, Floats]:
     longest = _frames(LONGEST_SECONDS, curve.period_seconds)
     curves = smoothed(curve.raw, curve.period_seconds)
     candidates = level_sets(curves, longest)
-    scene = None
+    scene = None if curve.vectors is None else _scenes_of(curve, curve.vectors, edges)
     if len(curve) > 1:
-        scene = None if curve.vectors is None else _scenes_of(curve, curve.vectors, edges)
-        change = -curve.next_similarity if scene is None else scene.changes[0]
+        change = -curve.next_similarity if scene is None else scene.change
         candidates = union(candidates, scenes(change, edges, longest))
-    elif curve.vectors is not None:
-        scene = _Scenes([_Likeness(curve.vectors, 0)], [np.zeros(0)] * len(SCENE_SECONDS))
     return candidates, _features(curve, candidates, curves, scene, edges), curves
 
 
