@@ -44,6 +44,19 @@ def writing(directory: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+def is_held(directory: Path) -> bool:
+    """Whether a process is writing to the library now."""
+    lock = FileLock(directory / "writer.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a place where nothing can be written has no writer
+        return False
+    lock.release()
+    return False
+
+
 def holder(directory: Path) -> str:
     """Who holds the lock, in words."""
     try:

@@ -33,7 +33,7 @@ class IndexSettings:
     prune: bool = False
     decode_timeout_seconds: float = 60.0
     flush_rows: int = 8192
-    flush_seconds: float = 30.0
+    flush_seconds: float = 5.0
 
     def __post_init__(self) -> None:
         for name, low in (("batch_size", 0), ("workers", 0), ("decode_timeout_seconds", 0.1), ("flush_rows", 1)):

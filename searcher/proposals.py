@@ -160,28 +160,29 @@ def union(a: Candidates, b: Candidates) -> Candidates:
     return both.take(np.flatnonzero(fresh))
 
 
-class _Extremes:
-    """Smallest and largest of any stretch of several rows in constant time (sparse table)."""
+class _Minima:
+    """Smallest value of any stretch of several rows in constant time (sparse table)."""
 
     def __init__(self, rows: Floats) -> None:
-        self._half, n = rows.shape
+        width, n = rows.shape
         levels = max(1, n.bit_length())
-        self._table = np.full((levels, n, 2 * self._half), np.inf)
-        self._table[0] = np.concatenate((rows, -rows)).T
+        self._frames = n
+        self._table = np.full((levels, n, width), np.inf)
+        self._table[0] = rows.T
         for k in range(1, levels):
             step = 1 << (k - 1)
             np.minimum(self._table[k - 1, :-step], self._table[k - 1, step:], out=self._table[k, :-step])
+        self._table = self._table.reshape(-1, width)
 
-    def __call__(self, first: Places, end: Places) -> tuple[Floats, Floats]:
-        """(m,) and (m,) → two (w, m) arrays; an empty stretch has +inf and -inf."""
-        length = end - first
-        power = np.frexp(np.maximum(length, 1))[1] - 1
-        last = self._table.shape[1] - 1
-        found = np.minimum(
-            self._table[power, np.minimum(first, last)], self._table[power, np.maximum(end - (1 << power), 0)]
+    def __call__(self, first: Places, end: Places) -> Floats:
+        """(m,) and (m,) → (w, m); stretches are not empty."""
+        power = np.frexp(end - first)[1] - 1
+        row = power * self._frames
+        found: Floats = np.minimum(
+            self._table.take(row + first, axis=0), self._table.take(row + end - (1 << power), axis=0)
         )
-        found[length <= 0] = np.inf
-        return found[:, : self._half].T, -found[:, self._half :].T
+        lowest: Floats = found.T
+        return lowest
 
 
 class _Means:
@@ -334,11 +335,14 @@ def _mean_features(view: _View) -> list[Floats]:
 def _level_features(view: _View) -> list[Floats]:
     """Floor, level and drop of the smoothed curves, 0..1 within the context."""
     first, end, n = view.candidates.first, view.candidates.end, view.frames
-    extremes = _Extremes(view.levels)
-    bottom, top = extremes(view.low, view.high)
+    lowest = _Minima(view.levels)
+    if int((view.high - view.low).min()) == n:
+        bottom, top = view.levels.min(axis=1, keepdims=True), view.levels.max(axis=1, keepdims=True)
+    else:
+        bottom, top = lowest(view.low, view.high), -_Minima(-view.levels)(view.low, view.high)
     span = top - bottom
     span = span + _TINY * (span.max() + _TINY)
-    floor, _ = extremes(first, end)
+    floor = lowest(first, end)
     level = np.stack([_Means(row)(first, end) for row in view.levels])
     left = np.where(first > 0, view.levels[:, np.maximum(first - 1, 0)], bottom)
     right = np.where(end < n, view.levels[:, np.minimum(end, n - 1)], bottom)
@@ -391,15 +395,22 @@ class _Likeness:
     def __init__(self, vectors: NDArray[np.floating], offset: int) -> None:
         n = vectors.shape[0]
         self._offset = offset
-        self._sums = np.zeros((n + 1, n + 1))
+        sums = np.zeros((n + 1, n + 1))
         near = vectors.astype(np.float32, copy=False)
-        np.cumsum(near @ near.T, axis=0, dtype=np.float64, out=self._sums[1:, 1:])
-        np.cumsum(self._sums[1:, 1:], axis=1, out=self._sums[1:, 1:])
+        np.cumsum(near @ near.T, axis=0, dtype=np.float64, out=sums[1:, 1:])
+        np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
+        self._flat, self._row = sums.ravel(), n + 1
 
     def between(self, a: Places, b: Places, c: Places, d: Places) -> Floats:
         """Sum of the cosines of frames ``a`` up to ``b`` with frames ``c`` up to ``d``, (m,) each → (m,)."""
-        a, b, c, d = a - self._offset, b - self._offset, c - self._offset, d - self._offset
-        total: Floats = self._sums[b, d] - self._sums[a, d] - self._sums[b, c] + self._sums[a, c]
+        a, b, c, d = (
+            (a - self._offset) * self._row,
+            (b - self._offset) * self._row,
+            c - self._offset,
+            d - self._offset,
+        )
+        at = self._flat.take
+        total: Floats = at(b + d) - at(a + d) - at(b + c) + at(a + c)
         return total
 
     def scene_changes(self, places: Places, width: int, frames: int) -> Floats:

@@ -85,7 +85,7 @@ class SearchSettings:
         InputError: a value out of its bounds, when the object is made.
     """
 
-    method: str = _knob("vc1", "how windows are cut", str, choices=METHODS)
+    method: str = _knob("proposals", "how windows are cut", str, choices=METHODS)
     postprocess: str = _knob("smooth_norm", "what is done to S_c first", str, choices=POSTPROCESSES)
     threshold: float | None = _knob(
         None,

@@ -176,7 +176,7 @@ def test_vc1_on_the_curves_of_vtg_gpt_meets_the_reference() -> None:
     dataset = load_dataset(VAL)
     predictions = load_predictions(QVHIGHLIGHTS / "peer_predictions" / "vtg_gpt_val.jsonl", dataset)
     replay = Replay(curves_from_saliency(predictions, dataset))
-    settings = SearchSettings(postprocess="smooth_norm", smooth_window=17, threshold=0.62)
+    settings = SearchSettings(method="vc1", postprocess="smooth_norm", smooth_window=17, threshold=0.62)
     values = window_row(replay, settings).values
     assert [values["R1@0.5"], values["R1@0.7"]] == pytest.approx([59.10, 39.81], abs=0.8)
 

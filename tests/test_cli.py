@@ -94,7 +94,9 @@ def test_index_json(lib, films, vclip):
         (["search", "red", "--image", "x.png"], "one thing to search for"),
         (["search", "--image", "/nowhere.png"], "no such file"),
         (["search", '"red'], "at character 1: the quote that opens here is not closed"),
-        (["search", "--like", "one.mp4"], "is not in the library"),
+        (["search", "--like", "one.mp4"], "one.mp4: a time is missing"),
+        (["search", "red", "--template", "a photo"], "a template has no {}"),
+        (["search", "red", "--json", "--csv"], "exclude each other"),
         (["search", "--like", "one.mp4@x"], "'x' is not a time"),
         (["search", "--like", "one.mp4@1:00"], "lasts 20.0 s"),
         (["search", "--like", "none.mp4@1"], "none.mp4 is not in the library"),
@@ -147,7 +149,7 @@ def test_unexpected_errors_are_one_line_too(filled, vclip, monkeypatch):
 
 
 def test_search_prints_a_table_within_80_columns(filled, films, vclip):
-    code, out, _ = vclip("search", "lime", "--postprocess", "norm", "--threshold", "0.9")
+    code, out, _ = vclip("search", "lime", "--method", "vc1", "--postprocess", "norm", "--threshold", "0.9")
     lines = out.splitlines()
     assert code == 0
     assert lines[0] == f"in {films}/"
@@ -156,7 +158,19 @@ def test_search_prints_a_table_within_80_columns(filled, films, vclip):
 
 
 def test_search_json_and_csv_say_the_same(filled, films, vclip):
-    arguments = ("search", "red", "--postprocess", "norm", "--lambda", "0.9", "--top", "5", "--no-fold")
+    arguments = (
+        "search",
+        "red",
+        "--method",
+        "vc1",
+        "--postprocess",
+        "norm",
+        "--lambda",
+        "0.9",
+        "--top",
+        "5",
+        "--no-fold",
+    )
     as_json = json.loads(vclip(*arguments, "--json")[1])
     as_csv = list(csv.DictReader(io.StringIO(vclip(*arguments, "--csv")[1])))
     assert [m["rank"] for m in as_json] == [1, 2]
@@ -167,19 +181,32 @@ def test_search_json_and_csv_say_the_same(filled, films, vclip):
 
 def test_search_by_image(filled, tmp_path, vclip):
     image = picture(tmp_path / "q.png", "yellow")
-    _, out, _ = vclip("search", "--image", image, "--postprocess", "norm", "--threshold", "0.9", "--csv")
+    _, out, _ = vclip(
+        "search", "--image", image, "--method", "vc1", "--postprocess", "norm", "--threshold", "0.9", "--csv"
+    )
     assert out.splitlines()[1].endswith("two.mp4")
 
 
 def test_more_like_a_moment(filled, vclip):
-    found = vclip("search", "--like", "one.mp4@0:17.5", "--postprocess", "norm", "--threshold", "0.9", "--json")[1]
+    found = vclip(
+        "search",
+        "--like",
+        "one.mp4@0:17.5",
+        "--method",
+        "vc1",
+        "--postprocess",
+        "norm",
+        "--threshold",
+        "0.9",
+        "--json",
+    )[1]
     assert (json.loads(found)[0]["start_seconds"], json.loads(found)[0]["end_seconds"]) == (14, 20)  # blue
 
 
 def test_sums_and_sequences(filled, tmp_path, vclip, monkeypatch):
     monkeypatch.chdir(tmp_path)
     picture(tmp_path / "y.png", "yellow")
-    sharp = ("--postprocess", "norm", "--threshold", "0.9", "--json")
+    sharp = ("--method", "vc1", "--postprocess", "norm", "--threshold", "0.9", "--json")
     assert json.loads(vclip("search", '"yellow" + ./y.png - 0.2:"blue"', *sharp)[1])[0]["path"].endswith("two.mp4")
     pairs = json.loads(vclip("search", '"red" then "blue" within 10 s', *sharp)[1])
     # one.mp4: red 0-6, lime 6-14, blue 14-20: 8 s between
@@ -189,7 +216,18 @@ def test_sums_and_sequences(filled, tmp_path, vclip, monkeypatch):
 
 
 def test_per_video_and_min_score(filled, vclip):
-    arguments = ("search", '"red" + "blue"', "--postprocess", "norm", "--threshold", "0.8", "--no-fold", "--json")
+    arguments = (
+        "search",
+        '"red" + "blue"',
+        "--method",
+        "vc1",
+        "--postprocess",
+        "norm",
+        "--threshold",
+        "0.8",
+        "--no-fold",
+        "--json",
+    )
     everything = json.loads(vclip(*arguments)[1])
     assert max(sum(m["path"] == v["path"] for m in everything) for v in everything) > 1
     one_each = json.loads(vclip(*arguments, "--per-video", "1")[1])
@@ -200,16 +238,37 @@ def test_per_video_and_min_score(filled, vclip):
     assert json.loads(vclip(*arguments, "--min-score", "900", "--all")[1]) == everything
 
 
+def test_words_need_no_quotes(filled, vclip):
+    arguments = ("--method", "vc1", "--postprocess", "norm", "--json")
+    together = vclip("search", "lime - blue", *arguments)[1]
+    assert json.loads(together)
+    assert vclip("search", "lime", *arguments, "-", "blue")[1] == together
+
+
+def test_an_empty_library_that_is_being_filled_says_so(lib, tmp_path, vclip):
+    from indexer.lock import writing
+
+    (tmp_path / "films").mkdir()
+    vclip("index", tmp_path / "films")
+    with writing(lib, "vclip index"):
+        assert "is empty: `vclip index` (process" in vclip("search", "red")[2]
+
+
 def test_nothing_found(filled, vclip):
-    code, out, _ = vclip("search", "cyan", "--postprocess", "none", "--threshold", "0.99")
+    code, out, _ = vclip("search", "cyan", "--method", "vc1", "--postprocess", "none", "--threshold", "0.99")
     assert (code, out) == (0, "Nothing found. Try other words, --all, or a lower --threshold.\n")
-    assert vclip("search", "cyan", "--postprocess", "none", "--threshold", "0.99", "--json")[1] == "[]\n"
+    assert (
+        vclip("search", "cyan", "--method", "vc1", "--postprocess", "none", "--threshold", "0.99", "--json")[1]
+        == "[]\n"
+    )
 
 
 def test_settings_file_and_options_over_it(filled, tmp_path, vclip):
     file = tmp_path / "s.json"
     file.write_text(
-        json.dumps({"settings": {"postprocess": "norm", "threshold": 0.9, "top": 1}, "found_by": "hand"})
+        json.dumps(
+            {"settings": {"method": "vc1", "postprocess": "norm", "threshold": 0.9, "top": 1}, "found_by": "hand"}
+        )
     )
     assert len(json.loads(vclip("search", "red", "--settings", file, "--json")[1])) == 1
     assert len(json.loads(vclip("search", "red", "--settings", file, "--top", "3", "--no-fold", "--json")[1])) == 2

@@ -24,7 +24,7 @@ from searcher.settings import SearchSettings
 from tests.fakes import make_film, open_library, picture, rows_of
 from vclipper.library import Library, default_path
 
-SHARP = SearchSettings(postprocess="norm", threshold=0.8, fold=False)
+SHARP = SearchSettings(method="vc1", postprocess="norm", threshold=0.8, fold=False)
 
 
 @pytest.fixture(scope="module")
@@ -329,8 +329,13 @@ def test_moments_of_all_videos_best_first(filled):
 
 
 def test_top_and_videos_limit(filled):
-    assert len(filled.search("red", settings=SearchSettings(postprocess="norm", threshold=0.8, top=1))) == 1
-    only_one = filled.search("lime", settings=SearchSettings(postprocess="norm", threshold=0.1, videos=1))
+    assert (
+        len(filled.search("red", settings=SearchSettings(method="vc1", postprocess="norm", threshold=0.8, top=1)))
+        == 1
+    )
+    only_one = filled.search(
+        "lime", settings=SearchSettings(method="vc1", postprocess="norm", threshold=0.1, videos=1)
+    )
     assert {m.path.name for m in only_one} == {"one.mp4"}
 
 
@@ -357,7 +362,7 @@ def test_within_a_glob(filled):
 
 
 def test_nothing_found_is_an_empty_list(filled):
-    assert filled.search("cyan", settings=SearchSettings(postprocess="none", threshold=0.9)) == []
+    assert filled.search("cyan", settings=SearchSettings(method="vc1", postprocess="none", threshold=0.9)) == []
 
 
 @pytest.mark.parametrize("query", ["", "  "])
@@ -394,7 +399,7 @@ def test_copies_of_a_scene_fold_into_one_with_a_count(own_films, tmp_path):
     library = open_library(tmp_path / "lib")
     make_film(own_films / "again.mkv", [("red", 4), ("cyan", 6)])
     library.index([own_films])
-    folded = library.search("red", settings=SearchSettings(postprocess="norm", threshold=0.8))
+    folded = library.search("red", settings=SearchSettings(method="vc1", postprocess="norm", threshold=0.8))
     apart = library.search("red", settings=SHARP)
     assert folded[0].similar == 1
     assert len(apart) == len(folded) + 1

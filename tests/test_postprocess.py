@@ -19,7 +19,9 @@ def curve(similarity, corpus_range=None, period=2.0) -> Curve:
 
 
 def process(similarity, name, **more):
-    settings = SearchSettings(postprocess=name, **{k: v for k, v in more.items() if k == "smooth_window"})
+    settings = SearchSettings(
+        method="vc1", postprocess=name, **{k: v for k, v in more.items() if k == "smooth_window"}
+    )
     return postprocess(curve(similarity, more.get("corpus_range")), settings).similarity
 
 
@@ -117,7 +119,7 @@ def test_scaling_and_shifting_change_nothing_after_norm(values, factor, shift):
 @given(arrays, st.floats(0.05, 0.9))
 def test_windows_do_not_depend_on_the_scale_after_norm(values, threshold):
     values = np.round(values, 2)
-    settings = SearchSettings(postprocess="norm", threshold=threshold)
+    settings = SearchSettings(method="vc1", postprocess="norm", threshold=threshold)
     here, scaled = (select(postprocess(curve(v), settings), settings) for v in (values, values / 4))
     assert [(w.first_frame, w.end_frame) for w in here] == [(w.first_frame, w.end_frame) for w in scaled]
 

@@ -19,7 +19,7 @@ def test_tables_and_choices_agree():
 def test_defaults_lie_within_their_bounds():
     for knob in knobs():
         knob.check(knob.default)
-    assert SearchSettings().effective_threshold == DEFAULT_THRESHOLD["vc1", "smooth_norm"]
+    assert SearchSettings().effective_threshold == DEFAULT_THRESHOLD[SearchSettings().method, "smooth_norm"]
     assert SearchSettings(threshold=0.1).effective_threshold == 0.1
 
 

@@ -224,7 +224,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 @cli.command()
-@click.argument("query", required=False)
+@click.argument("query", nargs=-1)
 @click.option("--image", metavar="FILE", help="Search by a picture instead of words.")
 @click.option("--like", metavar="VIDEO@TIME", help="More like this moment, e.g. film.mp4@1:23.")
 @click.option(
@@ -240,7 +240,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 @_json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def search(
-    query: str | None,
+    query: tuple[str, ...],
     image: str | None,
     like: str | None,
     templates: tuple[str, ...],
@@ -259,10 +259,13 @@ def search(
     QUERY is words, or things added and avoided: '"dog running" + ./ball.jpg - 0.5:"snow"', or one after
     the other: '"a dog" then "a cat" within 30 s'.
     """
+    if as_json and as_csv:
+        raise InputError("--json and --csv exclude each other", "Choose one")
+    text = " ".join(query) if query else None
     settings = _settings(settings_file, {**given, **({"min_score": -1000.0} if show_all else {})})
     from vclipper import output
 
-    moments = _open(library, device).search(query, image, settings, within, model, like, templates or ("{}",))
+    moments = _open(library, device).search(text, image, settings, within, model, like, templates or ("{}",))
     if as_json:
         click.echo(output.moments_json(moments))
     elif as_csv:

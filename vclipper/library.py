@@ -16,7 +16,7 @@ from indexer.discover import find_videos
 from indexer.encoder import DEFAULT_MODEL, Encoder, encode_images
 from indexer.errors import InputError, LibraryError, LibraryLockedError
 from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, gpu_reason
-from indexer.lock import writing
+from indexer.lock import holder, is_held, writing
 from indexer.manifest import Manifest
 from indexer.plan import absolute, make_plan
 from indexer.settings import DEFAULT_FPS, IndexSettings, period_of
@@ -125,10 +125,11 @@ class Library:
         """
         settings = settings or IndexSettings()
         files, roots = find_videos(paths), absolute(paths)
+        period_seconds = period_of(DEFAULT_FPS if fps is None else fps)
         if not manifest.exists(self.path):
             self._refuse_strange_folder()
             encoder = self._encoder_for(model or DEFAULT_MODEL)  # before anything is written
-            self._create(encoder, period_of(DEFAULT_FPS if fps is None else fps))
+            self._create(encoder, period_seconds)
         self._require(model, fps)
         with writing(self.path, "vclip index"):
             store = self._open_store()
@@ -209,9 +210,11 @@ class Library:
         """
         self._require(model, None)
         query = _one_query(text, image, like)
+        if any("{}" not in template for template in templates):
+            raise InputError("a template has no {}", 'The query goes there: --template "a photo of {}"')
         corpus = self.corpus()
         if not corpus.videos:
-            raise LibraryError(f"the library at {self.path} is empty", "Fill it: vclip index FOLDER")
+            raise self._empty()
         chosen = None if within is None else _within(within, corpus.videos.values())
         settings = settings or SearchSettings()
         if query is None:
@@ -226,6 +229,14 @@ class Library:
             return search(first, corpus, settings, chosen)
         second = self._embed(query.second, templates)
         return search_sequence(first, second, query.within_seconds, corpus, settings, chosen)
+
+    def _empty(self) -> LibraryError:
+        if is_held(self.path):
+            return LibraryError(
+                f"the library at {self.path} is empty: {holder(self.path)} is filling it",
+                "Wait for its first videos",
+            )
+        return LibraryError(f"the library at {self.path} is empty", "Fill it: vclip index FOLDER")
 
     def embed(self, text: str, templates: Sequence[str] = ("{}",)) -> Float32:
         """A text query's unit vector, (D,) float32.
@@ -248,12 +259,15 @@ class Library:
         return embed(terms, one)
 
     def _embed_image(self, image: object) -> Float32:
-        vector: Float32 = encode_images(self.encoder, [_open_image(image)])[0]
+        picture = _open_image(image)  # before the model is loaded: a wrong path is said at once
+        vector: Float32 = encode_images(self.encoder, [picture])[0]
         return vector
 
     def _frame_at(self, like: str, corpus: Corpus) -> Float32:
         """The vector of the frame that a video of the library shows at a time."""
-        name, _, time_code = like.rpartition("@")
+        name, found, time_code = like.rpartition("@")
+        if not found:
+            raise InputError(f"{like}: a time is missing", "Write VIDEO@TIME: --like film.mp4@1:23")
         video = _video_called(name, corpus.videos.values())
         seconds = parse_time(time_code)
         if not 0 <= seconds < video.duration_seconds:
@@ -422,7 +436,7 @@ def _open_image(image: object) -> Image:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", "Check the path of the image") from None
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = "it is a folder" if path.is_dir() else "its format is unknown or it is damaged"
         raise InputError(f"{path} cannot be read as an image: {reason}", "Use JPEG, PNG or WebP") from error
 
 

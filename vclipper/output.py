@@ -185,7 +185,7 @@ def print_info(info: LibraryInfo) -> None:
         "model": f"{info.model}, {info.dimension} dimensions",
         "sampling": f"{info.fps:g} frames a second (one every {1 / info.fps:g} s)",
         "videos": f"{info.videos}, {length(info.video_seconds)}{partial}",
-        "frames": f"{info.frames} in {info.fragments} table files",
+        "frames": f"{info.frames} in {info.fragments} table {'file' if info.fragments == 1 else 'files'}",
         "index": f"{info.index}, {info.index_rows} rows{behind}",
         "on disk": size(info.bytes_on_disk),
     }
@@ -219,7 +219,8 @@ def print_videos(videos: Sequence[VideoRow]) -> None:
         picture = f"{v.width}×{v.height} {v.codec}"
         for place, path in enumerate(v.paths):
             first = (timecode(v.duration_seconds), str(v.frames), picture, day) if place == 0 else ("", "", "", "")
-            table.add_row(*first, _text(path, folder))
+            row = _text(path, folder)
+            table.add_row(*first, row if v.complete else row.append("  (partial)"))
     _print_with_folder(table, folder)
 
 

@@ -89,7 +89,7 @@ def run(folder: Path) -> bool:
     out.print(_table(answers))
     hits = sum(answer.hit for answer in answers)
     out.print(f"{hits} of {len(answers)} queries find the true moment first (IoU ≥ {HIT_IOU:g}).\n")
-    out.print(_what_next(folder), markup=False)
+    out.print(_what_next(folder), markup=False, soft_wrap=True)
     return report.ok and hits >= PASS_SHARE * len(answers)
 
 
