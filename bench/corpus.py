@@ -23,7 +23,6 @@ from bench.curves import Features
 from bench.datasets import Dataset, Query
 from bench.metrics import temporal_iou
 from indexer import manifest, segments
-from indexer.errors import LibraryDamagedError
 from indexer.lock import writing
 from indexer.manifest import Manifest
 from indexer.plan import video_id_of
@@ -89,12 +88,8 @@ def open_corpus(library: Path) -> Corpus:
     made = manifest.load(library)
     store = Store(library, made.dimension, made.period_seconds)
     videos = store.videos()
-    try:
-        index, state = segments.load(library, store.dimension)
-        current = segments.is_current(state, store)
-    except LibraryDamagedError:
-        current = False
-    if not current:
+    index = segments.load_if_current(library, store)
+    if index is None:
         with writing(library, "vclip bench corpus"):
             index = segments.follow(library, store, videos)
     return Corpus(index, {video.video_id: video for video in videos}, made.period_seconds)

@@ -88,6 +88,15 @@ def follow(library: Path, store: Store, videos: Sequence[VideoRow], persist: boo
     return FlatIndex([*kept, *added], store.dimension)
 
 
+def load_if_current(library: Path, store: Store) -> FlatIndex | None:
+    """The index on disk where it matches the tables; None where there is none, it is damaged or behind."""
+    try:
+        index, state = load(library, store.dimension)
+    except LibraryDamagedError:
+        return None
+    return index if is_current(state, store) else None
+
+
 def is_current(state: IndexState, store: Store) -> bool:
     """Whether nothing was committed to the tables since the index was compared with them."""
     return state.table_versions == store.versions

@@ -14,7 +14,7 @@ from indexer import manifest, segments
 from indexer.build import IndexReport, OnProgress, index_files
 from indexer.discover import find_videos
 from indexer.encoder import DEFAULT_MODEL, Encoder, encode_images
-from indexer.errors import InputError, LibraryError, LibraryLockedError
+from indexer.errors import InputError, LibraryError
 from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, gpu_reason
 from indexer.lock import holder, is_held, writing
 from indexer.manifest import Manifest
@@ -294,17 +294,11 @@ class Library:
 
     def _follow(self, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
         """Bring the index up to date; in memory where another process is writing or nothing can be written."""
-        try:
-            index, state = segments.load(self.path, store.dimension)
-            if segments.is_current(state, store):
-                return index
-        except LibraryError:
-            pass  # no index, or a damaged one: made anew below
+        if index := segments.load_if_current(self.path, store):
+            return index
         try:
             with writing(self.path, "vclip search"):
                 return segments.follow(self.path, store, videos)
-        except LibraryLockedError:
-            return segments.follow(self.path, store, videos, persist=False)
         except (LibraryError, OSError):
             return segments.follow(self.path, store, videos, persist=False)
 
