@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from indexer.frame_index import FrameIndex, similarity_range
 from indexer.store import VideoRow
 from searcher.candidates import candidates
 from searcher.postprocess import postprocess
 from searcher.rank import Background, Moment, Ranked, best_first, direction, moment_score, video_score
-from searcher.select import select
+from searcher.select import Window, cut_positions, select
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve, Float32, frame_similarity
 
@@ -28,6 +31,23 @@ class Corpus:
     index: FrameIndex
     videos: Mapping[int, VideoRow]
     period_seconds: float
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """One video under one query, whole: what a person looks at to judge where a moment is.
+
+    Attributes:
+        video: which.
+        curve: postprocessed S_c (``curve.similarity``), the raw one (``curve.raw``), CFS_c and T.
+        cuts: first frames of new scenes by CFS_c and α, (c,).
+        windows: what the localiser found, best first.
+    """
+
+    video: VideoRow
+    curve: Curve
+    cuts: NDArray[np.intp]
+    windows: list[Window]
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,14 @@ def search_sequence(
         if _follows(before.moment, after.moment, within_seconds)
     )
     return best_first(pairs, settings, corpus.index.rows)
+
+
+def timeline(video_id: int, query: Float32, corpus: Corpus, settings: SearchSettings) -> Timeline:
+    """One video of the corpus under one query; KeyError when the corpus does not hold it."""
+    limits = similarity_range(corpus.index, query) if settings.postprocess == "adjust_norm" else None
+    curve = postprocess(curve_of(video_id, query, corpus, limits), settings)
+    cuts = cut_positions(curve.next_similarity, settings.cut_threshold)
+    return Timeline(corpus.videos[video_id], curve, cuts, select(curve, settings))
 
 
 def curve_of(

@@ -60,6 +60,34 @@ def found(moments) -> list[tuple[str, float, float]]:
     return [(m.path.name, m.start_seconds, m.end_seconds) for m in moments]
 
 
+# ---- one video under one query
+
+
+def test_a_timeline_shows_curve_cuts_and_windows(filled):
+    seen = filled.timeline("one.mp4", text="lime", settings=SHARP)
+    assert seen.video.path.name == "one.mp4"
+    assert (seen.curve.similarity.min(), seen.curve.similarity.max()) == (0, 1)  # `norm`
+    assert seen.curve.raw.max() == pytest.approx(1, abs=0.01)  # a cosine of lime with lime
+    # red 0-6 s, lime 6-14 s, blue 14-20 s: new scenes at frames 3 and 7
+    assert seen.cuts.tolist() == [3, 7]
+    assert [(w.start_seconds, w.end_seconds) for w in seen.windows] == [(6, 14)]
+
+
+def test_a_timeline_by_id_picture_and_moment(filled, tmp_path):
+    video = next(v for v in filled.videos() if v.path.name == "one.mp4")
+    by_picture = filled.timeline(video.video_id, image=picture(tmp_path / "lime.png", "lime"), settings=SHARP)
+    by_moment = filled.timeline(video.video_id, like="one.mp4@0:08", settings=SHARP)
+    assert [(w.start_seconds, w.end_seconds) for w in by_picture.windows] == [(6, 14)]
+    assert [(w.start_seconds, w.end_seconds) for w in by_moment.windows] == [(6, 14)]
+
+
+def test_a_timeline_of_a_stranger_is_refused(filled):
+    with pytest.raises(InputError, match="no video of the library has the id 7"):
+        filled.timeline(7, text="red")
+    with pytest.raises(InputError, match="is not in the library"):
+        filled.timeline("nine.mp4", text="red")
+
+
 # ---- index
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from indexer.vectors import Float32, unit
 from indexer.verify import Problem, verify
 from searcher.query import Query, Term, embed, parse
 from searcher.rank import Moment
-from searcher.search import Corpus, search, search_sequence
+from searcher.search import Corpus, Timeline, search, search_sequence, timeline
 from searcher.settings import SearchSettings
 from vclipper.models import canonical_name, fingerprint_of, load_encoder
 
@@ -210,25 +210,52 @@ class Library:
         """
         self._require(model, None)
         query = _one_query(text, image, like)
-        if any("{}" not in template for template in templates):
-            raise InputError("a template has no {}", 'The query goes there: --template "a photo of {}"')
-        corpus = self.corpus()
-        if not corpus.videos:
-            raise self._empty()
+        _check_templates(templates)
+        corpus = self._filled_corpus()
         chosen = None if within is None else _within(within, corpus.videos.values())
         settings = settings or SearchSettings()
         if query is None:
-            vector = (
-                self._frame_at(like or "", corpus)
-                if like
-                else encode_images(self.encoder, [_open_image(image)])[0]
-            )
-            return search(vector, corpus, settings, chosen)
+            return search(self._shown(image, like, corpus), corpus, settings, chosen)
         first = self._embed(query.first, templates)
         if not query.second:
             return search(first, corpus, settings, chosen)
         second = self._embed(query.second, templates)
         return search_sequence(first, second, query.within_seconds, corpus, settings, chosen)
+
+    def timeline(
+        self,
+        video: str | int,
+        text: str | None = None,
+        image: str | os.PathLike[str] | Image | None = None,
+        settings: SearchSettings | None = None,
+        like: str | None = None,
+        templates: Sequence[str] = ("{}",),
+    ) -> Timeline:
+        """One video under one query: S_c, its postprocessed form, the cuts of CFS_c, the windows.
+
+        Args:
+            video: its id, or its path or the end of it. The rest as in :meth:`search`; of A-then-B the curve
+                shows A.
+
+        Raises:
+            InputError: an empty or wrong query, a video that the library does not know.
+        """
+        query = _one_query(text, image, like)
+        _check_templates(templates)
+        corpus = self._filled_corpus()
+        row = _video_of(video, corpus.videos)
+        vector = self._shown(image, like, corpus) if query is None else self._embed(query.first, templates)
+        return timeline(row.video_id, vector, corpus, settings or SearchSettings())
+
+    def _filled_corpus(self) -> Corpus:
+        corpus = self.corpus()
+        if not corpus.videos:
+            raise self._empty()
+        return corpus
+
+    def _shown(self, image: object, like: str | None, corpus: Corpus) -> Float32:
+        """The vector of an image query, or of the moment that ``like`` names."""
+        return self._frame_at(like, corpus) if like is not None else self._embed_image(image)
 
     def _empty(self) -> LibraryError:
         if is_held(self.path):
@@ -391,6 +418,11 @@ def _one_query(text: str | None, image: object | None, like: str | None) -> Quer
     return None if text is None else parse(text)
 
 
+def _check_templates(templates: Sequence[str]) -> None:
+    if any("{}" not in template for template in templates):
+        raise InputError("a template has no {}", 'The query goes there: --template "a photo of {}"')
+
+
 def parse_time(time_code: str) -> float:
     """``83``, ``83.5``, ``1:23`` or ``1:02:03.5`` → seconds.
 
@@ -414,6 +446,15 @@ def _video_called(name: str, videos: Iterable[VideoRow]) -> VideoRow:
         problem = "is not in the library" if not found else f"could be {len(found)} videos"
         raise InputError(f"{name or 'no video'} {problem}", "Write --like VIDEO@TIME; see the paths: vclip list")
     return found[0]
+
+
+def _video_of(video: str | int, videos: Mapping[int, VideoRow]) -> VideoRow:
+    """The video with this id, or called so."""
+    if isinstance(video, str):
+        return _video_called(video, videos.values())
+    if video not in videos:
+        raise InputError(f"no video of the library has the id {video}", "See the ids: vclip list --json")
+    return videos[video]
 
 
 def _open_image(image: object) -> Image:

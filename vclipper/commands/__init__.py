@@ -1,0 +1,1 @@
+"""The commands of ``vclip``, one file a subject; each parses, makes one ``Library`` call and prints."""

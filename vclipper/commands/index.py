@@ -1,0 +1,66 @@
+"""``vclip index``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from indexer.settings import DEFAULT_FPS, IndexSettings
+from vclipper.commands.options import device_option, json_option, library_option, open_library
+
+INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
+@click.option("--fps", type=float, help=f"Sampled frames per second of a new library.  [default: {DEFAULT_FPS:g}]")
+@click.option("--model", help="OpenCLIP model of a new library; see `vclip models`.  [default: ViT-B-32/laion2b]")
+@device_option
+@click.option("--batch-size", type=int, default=0, help="Pictures at once.  [default: 8, on a GPU 256]")
+@click.option("--workers", type=int, default=0, help="Decode processes.  [default: one per core]")
+@library_option
+@click.option("--force", is_flag=True, help="Index unchanged files again.")
+@click.option("--prune", is_flag=True, help="Take out videos whose files are gone.")
+@click.option(
+    "--decode-timeout",
+    type=float,
+    default=60.0,
+    show_default=True,
+    help="Stop a decoder silent for this many seconds.",
+)
+@json_option
+def index(
+    paths: tuple[str, ...],
+    fps: float | None,
+    model: str | None,
+    device: str,
+    batch_size: int,
+    workers: int,
+    library: str | None,
+    force: bool,
+    prune: bool,
+    decode_timeout: float,
+    as_json: bool,
+) -> int:
+    """Index videos: folders, files or globs. Run it again after changes; only what is new is done."""
+    from vclipper.output import print_report
+    from vclipper.progress import progress_bar
+
+    settings = IndexSettings(
+        batch_size=batch_size, workers=workers, force=force, prune=prune, decode_timeout_seconds=decode_timeout
+    )
+    opened = open_library(library, device)
+    with progress_bar(shown=not as_json) as (on_progress, on_scan):
+        report = opened.index(list(paths), model, fps, settings, on_progress, on_scan)
+    if report.frames and opened.encoder.demo_only:
+        click.echo(
+            "Note: the model `demo` knows drawn shapes only. It is for trying VClipper; for real footage "
+            "start a library with the default model.",
+            err=True,
+        )
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=1, ensure_ascii=False))
+    else:
+        print_report(report)
+    return INTERRUPTED if report.interrupted else int(not report.ok)

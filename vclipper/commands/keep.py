@@ -1,0 +1,74 @@
+"""What keeps a library in order: ``info``, ``list``, ``remove``, ``verify``, ``models``."""
+
+from __future__ import annotations
+
+import click
+
+from vclipper.commands.options import json_option, library_option, open_library
+
+
+@click.command()
+@library_option
+@json_option
+def info(library: str | None, as_json: bool) -> None:
+    """What the library holds, what made it, which engine answers."""
+    from vclipper import output
+
+    facts = open_library(library).info()
+    if as_json:
+        click.echo(output.info_json(facts))
+    else:
+        output.print_info(facts)
+
+
+@click.command(name="list")
+@library_option
+@json_option
+def list_videos(library: str | None, as_json: bool) -> None:
+    """The videos of the library."""
+    from vclipper import output
+
+    videos = open_library(library).videos()
+    if as_json:
+        click.echo(output.videos_json(videos))
+    elif videos:
+        output.print_videos(videos)
+    else:
+        click.echo("The library is empty. Fill it: vclip index FOLDER")
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
+@library_option
+def remove(paths: tuple[str, ...], library: str | None) -> None:
+    """Take videos, or folders of them, out of the library; the files stay."""
+    gone = open_library(library).remove(list(paths))
+    frames = sum(video.frames for video in gone)
+    click.echo(f"{len(gone)} {'video' if len(gone) == 1 else 'videos'} removed ({frames} frames).")
+
+
+@click.command()
+@library_option
+@click.option("--contents", is_flag=True, help="Also read the video files again and compare their content.")
+@click.option("--mend", is_flag=True, help="Delete leftovers and rebuild the index from the table, then check.")
+def verify(library: str | None, contents: bool, mend: bool) -> int:
+    """Check that table, index and files agree; say how to mend what does not."""
+    from vclipper.output import print_problems
+
+    problems = open_library(library).verify(contents, mend)
+    print_problems(problems)
+    return int(any(problem.is_damage for problem in problems))
+
+
+@click.command()
+@click.argument("pattern", default="")
+def models(pattern: str) -> None:
+    """List the models for `index --model` (those whose name contains PATTERN)."""
+    from indexer.encoder import DEFAULT_MODEL, list_models
+    from vclipper.models import DEMO_MODEL
+
+    notes = {DEFAULT_MODEL: "  (default)", DEMO_MODEL: "  (shipped; drawn shapes only, for trying VClipper)"}
+    for name in [DEMO_MODEL, *list_models()]:
+        if pattern.lower() in name.lower():
+            click.echo(name + notes.get(name, ""))
+    click.echo("Also: local-dir:PATH (a folder with open_clip_config.json and weights), hf-hub:ORG/REPO", err=True)

@@ -1,0 +1,89 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from indexer.errors import InputError
+from searcher.settings import DEFAULT_MIN_SCORE, Knob, SearchSettings, knobs
+
+if TYPE_CHECKING:
+    from vclipper.library import Library
+
+_DEFAULT_WORDS = {
+    "threshold": "by method and postprocessing",
+    "min_score": f"{DEFAULT_MIN_SCORE}, in libraries of 300 frames or more",
+}
+_GREEK = {"λ": "--lambda", "β": "--beta", "α": "--alpha", "p": "-p", "M": "-M"}
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def open_library(library: str | None, device: str = "auto") -> Library:
+    """The library that the options name; its modules are imported here, not before."""
+    from vclipper.library import Library
+
+    return Library.open(library, device=device)
+
+
+def library_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--library DIR``."""
+    return click.option(
+        "--library", metavar="DIR", help="The library [default: $VCLIP_LIBRARY or the user data folder]."
+    )(command)
+
+
+def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--device``."""
+    return click.option(
+        "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where the model runs."
+    )(command)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(command)
+
+
+def _option_of(knob: Knob) -> Decorator:
+    """A click option for a search setting; None means "not given"."""
+    names = [f"--{knob.name.replace('_', '-')}"]
+    if knob.symbol in _GREEK:
+        names.append(_GREEK[knob.symbol])
+    kind: Any = click.Choice(knob.choices) if knob.choices else knob.kind
+    default = _DEFAULT_WORDS.get(knob.name, knob.default)
+    symbol = f" ({knob.symbol})" if knob.symbol else ""
+    sentence = knob.help[0].upper() + knob.help[1:]
+    if knob.kind is bool:
+        flags = f"--{knob.name}/--no-{knob.name}"
+        return click.option(flags, knob.name, default=None, help=f"{sentence}.  [default: {default}]")
+    return click.option(*names, knob.name, type=kind, help=f"{sentence}{symbol}.  [default: {default}]")
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """One option for each field of ``SearchSettings``."""
+    for knob in reversed(knobs()):
+        command = _option_of(knob)(command)
+    return command
+
+
+def settings_of(file: str | None, given: dict[str, Any]) -> SearchSettings:
+    """The defaults, over them the file's values, over them the options."""
+    values = _read_settings(Path(file)) if file else {}
+    return SearchSettings.from_dict({**values, **{k: v for k, v in given.items() if v is not None}})
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        settings = values.get("settings", values)  # `bench tune` keeps its provenance beside them
+        return dict(settings)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", "Check the path given to --settings") from None
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{path} is not a settings file: {error}", "`vclip bench tune` writes one") from None

@@ -1,0 +1,73 @@
+"""``vclip search``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from indexer.errors import InputError
+from vclipper.commands.options import (
+    device_option,
+    json_option,
+    library_option,
+    open_library,
+    settings_of,
+    settings_options,
+)
+
+
+@click.command()
+@click.argument("query", nargs=-1)
+@click.option("--image", metavar="FILE", help="Search by a picture instead of words.")
+@click.option("--like", metavar="VIDEO@TIME", help="More like this moment, e.g. film.mp4@1:23.")
+@click.option(
+    "--template", "templates", multiple=True, metavar="TEXT", help='E.g. "a photo of {}"; several average.'
+)
+@click.option("--all", "show_all", is_flag=True, help="Show every moment, whatever its score.")
+@settings_options
+@click.option("--settings", "settings_file", metavar="FILE", help="Settings that `vclip bench tune` found.")
+@click.option("--in", "within", metavar="GLOB", help='Only videos whose path matches, e.g. "holiday/*".')
+@click.option("--model", help="Refuse unless the library was made with this model.")
+@device_option
+@library_option
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+def search(
+    query: tuple[str, ...],
+    image: str | None,
+    like: str | None,
+    templates: tuple[str, ...],
+    show_all: bool,
+    settings_file: str | None,
+    within: str | None,
+    model: str | None,
+    device: str,
+    library: str | None,
+    as_json: bool,
+    as_csv: bool,
+    **given: Any,
+) -> int:
+    """Find the moments that show QUERY, best first.
+
+    QUERY is words, or things added and avoided: '"dog running" + ./ball.jpg - 0.5:"snow"', or one after
+    the other: '"a dog" then "a cat" within 30 s'.
+    """
+    if as_json and as_csv:
+        raise InputError("--json and --csv exclude each other", "Choose one")
+    text = " ".join(query) if query else None
+    settings = settings_of(settings_file, {**given, **({"min_score": -1000.0} if show_all else {})})
+    from vclipper import output
+
+    moments = open_library(library, device).search(
+        text, image, settings, within, model, like, templates or ("{}",)
+    )
+    if as_json:
+        click.echo(output.moments_json(moments))
+    elif as_csv:
+        click.echo(output.moments_csv(moments))
+    elif moments:
+        output.print_moments(moments)
+    else:
+        click.echo("Nothing found. Try other words, --all, or a lower --threshold.")
+    return 0
