@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import vclipper.library
+from searcher.settings import knobs
 from tests.fakes import load_fake, make_film, picture
 from vclipper import cli
 
@@ -153,7 +154,7 @@ def test_search_prints_a_table_within_80_columns(filled, films, vclip):
     lines = out.splitlines()
     assert code == 0
     assert lines[0] == f"in {films}/"
-    assert lines[4].split() == ["1", "00:06.0", "00:14.0", "8", "s", lines[4].split()[5], "one.mp4"]
+    assert lines[4].split() == ["1", "00:06.0", "00:14.0", "8.0", "s", lines[4].split()[5], "one.mp4"]
     assert all(len(line) <= 80 for line in lines[1:])
 
 
@@ -355,3 +356,19 @@ def test_timecodes():
     ]  # fmt: skip
     assert [length(s) for s in (3, 600, 7200)] == ["3 s", "10 min", "2.0 h"]
     assert [size(b) for b in (0, 999, 1000, 3_400_000)] == ["0 B", "999 B", "1.0 kB", "3.4 MB"]
+
+
+def test_a_name_with_a_line_break_stays_on_one_line(lib, tmp_path, vclip):
+    make_film(tmp_path / "odd" / "two\nlines.mp4", [("red", 4), ("blue", 4)])
+    assert vclip("index", tmp_path / "odd")[0] == 0
+    _, out, _ = vclip("search", "red")
+    assert "two\\nlines.mp4" in out
+    assert "4.0 s" in out  # red lasts 4 s
+
+
+def test_help_of_search_puts_what_people_want_first(vclip):
+    _, out, _ = vclip("search", "--help")
+    headings = [line[:-1] for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings[0] == "What to look for"
+    assert headings[-1] == "Other options"
+    assert all(f"--{knob.name.replace('_', '-')}" in out for knob in knobs())

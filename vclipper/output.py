@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -59,11 +60,11 @@ def console(stderr: bool = False) -> Console:
 
 
 def short_path(path: Path, folder: Path | None = None) -> str:
-    """Relative to ``folder`` (default: the current one) where it lies below it."""
-    try:
-        return printable(path.relative_to(folder or Path.cwd()))
-    except ValueError:
-        return printable(path)
+    """Relative to ``folder`` (default: the current one) where it lies below it; one line, whatever the name."""
+    with contextlib.suppress(ValueError):
+        path = path.relative_to(folder or Path.cwd())
+    text = printable(path)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def common_folder(paths: Iterable[Path]) -> Path:
@@ -132,7 +133,7 @@ def print_moments(moments: Sequence[Moment]) -> None:
     table.add_column("file", overflow="fold")
     folder = common_folder(m.path for m in moments)
     for rank, m in enumerate(moments, 1):
-        seconds = f"{m.end_seconds - m.start_seconds:.0f} s"
+        seconds = f"{m.end_seconds - m.start_seconds:.1f} s"
         times = timecode(m.start_seconds), timecode(m.end_seconds)
         table.add_row(str(rank), *times, seconds, f"{m.score:.2f}", _text(m.path, folder, m.similar))
     _print_with_folder(table, folder)

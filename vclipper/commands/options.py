@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -48,6 +48,22 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(command)
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists options under headings; what no heading claims comes last."""
+
+    sections: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each section."""
+        options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
+        rows = {o.name: row for o in options if (row := o.get_help_record(ctx))}
+        for heading, names in self.sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([rows.pop(name) for name in names if name in rows])
+        with formatter.section("Other options"):
+            formatter.write_dl(list(rows.values()))
 
 
 def _option_of(knob: Knob) -> Decorator:

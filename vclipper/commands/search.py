@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
 from indexer.errors import InputError
 from vclipper.commands.options import (
+    SectionedCommand,
     device_option,
     json_option,
     library_option,
@@ -17,7 +18,28 @@ from vclipper.commands.options import (
 )
 
 
-@click.command()
+class _Search(SectionedCommand):
+    sections: ClassVar = {
+        "What to look for": ("image", "like", "templates"),
+        "Where": ("within",),
+        "How much to show": ("top", "per_video", "videos", "min_score", "show_all", "fold"),
+        "How to show it": ("as_json", "as_csv"),
+        "How the ends are found": (
+            "method",
+            "ranker",
+            "postprocess",
+            "smooth_window",
+            "threshold",
+            "min_confidence",
+            "cut_threshold",
+            "top_share",
+            "best_frames",
+            "settings_file",
+        ),
+    }
+
+
+@click.command(cls=_Search)
 @click.argument("query", nargs=-1)
 @click.option("--image", metavar="FILE", help="Search by a picture instead of words.")
 @click.option("--like", metavar="VIDEO@TIME", help="More like this moment, e.g. film.mp4@1:23.")
