@@ -1,0 +1,70 @@
+"""From moments to what editing programs, players and people open: clips, timelines, lists, pages.
+
+>>> from vclipper.export import ExportMoment, export               # doctest: +SKIP
+>>> moment = ExportMoment(Path("film.mp4"), 12.0, 20.0, "a dog")   # doctest: +SKIP
+>>> export([moment], "clips", "cuts").files                        # doctest: +SKIP
+(PosixPath('cuts/film_00-00-12.000_00-00-20.000.mp4'),)
+
+:data:`FORMATS` is the table of what can be written; the command line, the web API and the docs read it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from indexer.errors import InputError
+from vclipper.export.formats import FORMATS, Format
+from vclipper.export.moment import ExportMoment, ExportOptions
+from vclipper.export.output import Exported, Output
+
+__all__ = ["FORMATS", "ExportMoment", "ExportOptions", "Exported", "Format", "export", "format_called"]
+
+
+def export(
+    moments: Sequence[ExportMoment],
+    format: str,  # noqa: A002 - the word that users know
+    target: str | os.PathLike[str],
+    options: ExportOptions | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Exported:
+    """Write moments in one format; every file appears whole or not at all.
+
+    Args:
+        moments: what to export, in the order wanted.
+        format: a key of :data:`FORMATS`.
+        target: a folder (made where it is missing); or, for a format of one file, that file, known by the
+            format's suffix.
+        options: how.
+        on_progress: called with (moments done, moments in all) by formats that read the videos.
+
+    Returns:
+        the files written, remarks, and which moments could not be exported and why.
+
+    Raises:
+        InputError: no moments, an unknown format, a target that cannot be written, a file that is there
+            already (unless ``options.overwrite``), a target that is one of the sources.
+        VideoError: none of the moments could be exported.
+    """
+    chosen = format_called(format)
+    if not moments:
+        raise InputError("there are no moments to export", "Search first: vclip search QUERY --json")
+    options = options or ExportOptions()
+    moments = [replace(moment, path=moment.path.absolute()) for moment in moments]
+    sources = [moment.path for moment in moments]
+    output = Output.at(Path(target), chosen.suffix, options, sources, on_progress)
+    chosen.write(moments, output, options)
+    return output.finished()
+
+
+def format_called(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in FORMATS:
+        raise InputError(f"{name!r} is no export format", f"There are: {', '.join(FORMATS)}")
+    return FORMATS[name]
