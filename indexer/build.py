@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from indexer.decoders import Decoded, Failed, Finished, Message, Opened, decode_all
 from indexer.discover import printable
 from indexer.encoder import Encoder
+from indexer.errors import VClipperError
 from indexer.plan import Job, Plan
 from indexer.settings import IndexSettings
 from indexer.store import Store, VideoFrames, VideoRow
@@ -107,6 +109,15 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
+@dataclass(frozen=True)
+class Indexed:
+    """A video, decoded and embedded: its row and its frames."""
+
+    job: Job
+    row: VideoRow
+    frames: VideoFrames
+
+
 @dataclass
 class _Video:
     """A video whose frames are on their way through the encoder."""
@@ -124,31 +135,40 @@ class _Video:
         return self.outcome is not None and self.frames_encoded == self.frames_decoded
 
 
+class Sink(Protocol):
+    """Where a pipeline leaves what it has done."""
+
+    def commit(self, videos: Sequence[Indexed]) -> None:
+        """Make these videos part of the library; called in one thread, one call at a time."""
+        ...
+
+    def fail(self, job: Job, error: VClipperError) -> None:
+        """Note a file that cannot be indexed."""
+        ...
+
+
 class Pipeline:
-    """One run over the jobs of a plan.
+    """Decode and embed the jobs of a plan.
 
     Args:
-        store: the tables, under the write lock.
+        period_seconds: T, the time between two sampled frames.
         encoder: what embeds the pictures.
         settings: sizes and bounds.
-        report: filled in as videos are committed.
-        videos: the library's live videos, for what an updated path replaces.
+        sink: takes finished videos and failures.
         on_progress: called after each message.
     """
 
     def __init__(
         self,
-        store: Store,
+        period_seconds: float,
         encoder: Encoder,
         settings: IndexSettings,
-        report: IndexReport,
-        videos: Sequence[VideoRow],
+        sink: Sink,
         on_progress: OnProgress,
     ) -> None:
-        self._store, self._encoder, self._settings = store, encoder, settings
-        self._report, self._on_progress = report, on_progress
+        self._period_seconds, self._encoder, self._settings = period_seconds, encoder, settings
+        self._sink, self._on_progress = sink, on_progress
         self._batch_size = settings.batch_size_on(encoder.device)
-        self._live = _Live(videos)
         self._open: dict[int, _Video] = {}
         self._waiting: list[tuple[int, NDArray[np.uint8]]] = []
         self._finished: list[_Video] = []
@@ -160,12 +180,12 @@ class Pipeline:
         """Decode, encode and commit ``jobs``; on Ctrl-C commit what is finished, then re-raise."""
         messages = decode_all(
             [job.path for job in jobs],
-            self._store.period_seconds,
+            self._period_seconds,
             self._encoder.picture,
             self._settings.worker_count,
             self._settings.decode_timeout_seconds,
         )
-        meter = _Meter(jobs, self._store.period_seconds, self._on_progress)
+        meter = _Meter(jobs, self._period_seconds, self._on_progress)
         try:
             for message in messages:
                 self._take(message, jobs)
@@ -191,7 +211,7 @@ class Pipeline:
             self._collect(message.job)
         elif isinstance(message, Failed):
             self._give_up(message)
-            self._report.failed.append(FileNote(job.path, str(message.error)))
+            self._sink.fail(job, message.error)
 
     def _give_up(self, message: Failed) -> None:
         self._open.pop(message.job, None)
@@ -232,32 +252,15 @@ class Pipeline:
         self._last_flush = time.monotonic()
         if self._finished:
             finished, self._finished = self._finished, []
-            self._write = self._writer.submit(self._commit, finished)
+            self._write = self._writer.submit(self._sink.commit, [_indexed(video) for video in finished])
 
     def _join_writer(self) -> None:
         if self._write is not None:
             write, self._write = self._write, None
             write.result()
 
-    def _commit(self, finished: Sequence[_Video]) -> None:
-        added = [_rows(video) for video in finished]
-        changed = self._live.admit([row for row, _ in added])
-        self._store.commit(added, changed)
-        self._store.compact()
-        for video, (row, _) in zip(finished, added, strict=True):
-            self._note(video, row)
 
-    def _note(self, video: _Video, row: VideoRow) -> None:
-        report = self._report
-        (report.updated if video.job.is_update else report.added).append(FileNote(video.job.path))
-        report.relinked += [FileNote(path, f"same content as {printable(row.path)}") for path in video.job.also]
-        if not row.complete:
-            report.partial.append(FileNote(row.path, row.note))
-        report.frames += row.frames
-        report.video_seconds += row.duration_seconds
-
-
-def _rows(video: _Video) -> tuple[VideoRow, VideoFrames]:
+def _indexed(video: _Video) -> Indexed:
     job, info, outcome = video.job, video.info, video.outcome
     assert outcome is not None  # noqa: S101 - `done` says so
     row = VideoRow(
@@ -276,7 +279,41 @@ def _rows(video: _Video) -> tuple[VideoRow, VideoFrames]:
         complete=outcome.complete,
         note=outcome.reason,
     )
-    return row, VideoFrames.of(job.video_id, np.stack(video.vectors))
+    return Indexed(job, row, VideoFrames.of(job.video_id, np.stack(video.vectors)))
+
+
+class Committer:
+    """The sink of a run on this machine: tables and report.
+
+    Args:
+        store: the tables, under the write lock.
+        report: filled in as videos are committed.
+    """
+
+    def __init__(self, store: Store, report: IndexReport) -> None:
+        self._store, self._report = store, report
+        self._live = _Live(store.videos())
+
+    def commit(self, videos: Sequence[Indexed]) -> None:
+        """See :class:`Sink`."""
+        changed = self._live.admit([video.row for video in videos])
+        self._store.commit([(video.row, video.frames) for video in videos], changed)
+        self._store.compact()
+        for video in videos:
+            self._note(video.job, video.row)
+
+    def fail(self, job: Job, error: VClipperError) -> None:
+        """See :class:`Sink`."""
+        self._report.failed.append(FileNote(job.path, str(error)))
+
+    def _note(self, job: Job, row: VideoRow) -> None:
+        report = self._report
+        (report.updated if job.is_update else report.added).append(FileNote(job.path))
+        report.relinked += [FileNote(path, f"same content as {printable(row.path)}") for path in job.also]
+        if not row.complete:
+            report.partial.append(FileNote(row.path, row.note))
+        report.frames += row.frames
+        report.video_seconds += row.duration_seconds
 
 
 class _Live:
@@ -365,7 +402,8 @@ def index_files(
         if plan.rows:
             store.commit([], plan.rows)
         if plan.jobs:
-            Pipeline(store, encoder(), settings, report, store.videos(), on_progress).run(plan.jobs)
+            sink = Committer(store, report)
+            Pipeline(store.period_seconds, encoder(), settings, sink, on_progress).run(plan.jobs)
     except KeyboardInterrupt:
         report.interrupted = True
     report.elapsed_seconds = time.monotonic() - started
