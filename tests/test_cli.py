@@ -103,7 +103,11 @@ def test_index_json(lib, films, vclip):
         (["search", "--like", "none.mp4@1"], "none.mp4 is not in the library"),
         (["search", "red", "--threshold", "2"], "threshold is 2. It must lie between -1"),
         (["search", "red", "-M", "4"], "smooth_window is 4. It must be odd"),
-        (["search", "red", "--in", "*.avi"], "no video matches"),
+        (["search", "red", "--in", "*.avi"], "no video matches --in '*.avi'"),
+        (["search", "red", "--min-length", "2:00"], "no video matches --min-length 120"),
+        (["search", "red", "--min-length", "20", "--max-length", "10"], "is more than --max-length 10"),
+        (["search", "red", "--after", "2024-02", "--before", "2024-01"], "does not lie before"),
+        (["search", "red", "--after", "soon"], "'soon' is not a date"),
         (["search", "red", "--model", "other"], "made with model"),
         (["search", "red", "--settings", "/nowhere.json"], "No such file"),
         (["remove", "/nowhere.mp4"], "is not in the library"),
@@ -279,6 +283,8 @@ def test_settings_file_and_options_over_it(filled, tmp_path, vclip):
 
 def test_in_filters(filled, vclip):
     assert "two.mp4" not in vclip("search", "red", "--in", "one.*", "--csv")[1]
+    assert "one.mp4" not in vclip("search", "red", "--max-length", "0:14.5", "--csv")[1]  # 20 s and 14 s
+    assert "two.mp4" in vclip("search", "red", "--after", "2001", "--csv")[1]
 
 
 def test_info(filled, vclip):

@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Library", "Moment", "SearchSettings", "VClipperError", "__version__"]
+__all__ = ["Library", "Moment", "SearchSettings", "VClipperError", "VideoFilter", "__version__"]
 
 if TYPE_CHECKING:
     from indexer.errors import VClipperError
+    from searcher.filters import VideoFilter
     from searcher.rank import Moment
     from searcher.settings import SearchSettings
     from vclipper.library import Library
@@ -24,6 +25,7 @@ _HOME = {
     "Moment": "searcher.rank",
     "SearchSettings": "searcher.settings",
     "VClipperError": "indexer.errors",
+    "VideoFilter": "searcher.filters",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from indexer.settings import DEFAULT_FPS, IndexSettings, period_of
 from indexer.store import Store, VideoRow
 from indexer.vectors import Float32, unit
 from indexer.verify import Problem, verify
+from searcher.filters import VideoFilter
 from searcher.query import Query, Term, embed, parse
 from searcher.rank import Moment
 from searcher.search import Corpus, Timeline, search, search_sequence, timeline
@@ -187,7 +187,7 @@ class Library:
         text: str | None = None,
         image: str | os.PathLike[str] | Image | None = None,
         settings: SearchSettings | None = None,
-        within: str | None = None,
+        within: str | VideoFilter | None = None,
         model: str | None = None,
         like: str | None = None,
         templates: Sequence[str] = ("{}",),
@@ -199,20 +199,22 @@ class Library:
                 ``"dog running" + ./ball.jpg - "snow"``, or ``"a dog" then "a cat" within 30 s``.
             image: a file in any format Pillow reads, or a Pillow image.
             settings: method, postprocessing, thresholds, how many.
-            within: a glob over paths, such as ``*/holiday/*``; only these videos are searched.
+            within: only these videos are searched: a :class:`VideoFilter`, or its first field alone, a
+                folder or a glob over paths such as ``*/holiday/*``.
             model: refuse unless the library was made with it.
             like: ``VIDEO@TIME``: more like this moment of a video in the library.
             templates: each text is put in place of ``{}`` in each of these, and the embeddings averaged.
 
         Raises:
-            InputError: an empty or wrong query, an unreadable image, a glob that no video matches.
+            InputError: an empty or wrong query, an unreadable image, a filter that no video matches.
             LibraryError: no library, or an empty one.
         """
         self._require(model, None)
         query = _one_query(text, image, like)
         _check_templates(templates)
         corpus = self._filled_corpus()
-        chosen = None if within is None else _within(within, corpus.videos.values())
+        videos = VideoFilter(within) if isinstance(within, str) else within
+        chosen = None if videos is None else videos.choose(corpus.videos.values())
         settings = settings or SearchSettings()
         if query is None:
             return search(self._shown(image, like, corpus), corpus, settings, chosen)
@@ -430,7 +432,7 @@ def parse_time(time_code: str) -> float:
         InputError: it is none of these.
     """
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", time_code):
-        raise InputError(f"{time_code!r} is not a time", "Write seconds, M:SS or H:MM:SS: --like film.mp4@1:23")
+        raise InputError(f"{time_code!r} is not a time", "Write seconds, M:SS or H:MM:SS")
     seconds = 0.0
     for part in time_code.split(":"):
         seconds = 60 * seconds + float(part)
@@ -486,18 +488,6 @@ def _flattened(picture: Image) -> Image:
     return picture.convert("RGB")
 
 
-def _within(pattern: str, videos: Iterable[VideoRow]) -> set[int]:
-    """Ids of the videos with a path that the glob matches: the whole path, or its end."""
-    wanted = {
-        video.video_id
-        for video in videos
-        if any(fnmatch.fnmatch(str(p), pattern) or fnmatch.fnmatch(str(p), f"*/{pattern}") for p in video.paths)
-    }
-    if not wanted:
-        raise InputError(f"no video matches --in {pattern!r}", "See the paths: vclip list")
-    return wanted
-
-
 def _matching_videos(paths: Sequence[Path], videos: Sequence[VideoRow]) -> list[VideoRow]:
     gone: dict[int, VideoRow] = {}
     for path in paths:
@@ -517,4 +507,4 @@ def _on_gpu(index: FlatIndex) -> FrameIndex:
     return index
 
 
-__all__ = ["IndexSettings", "Library", "LibraryInfo", "SearchSettings", "default_path"]
+__all__ = ["IndexSettings", "Library", "LibraryInfo", "SearchSettings", "VideoFilter", "default_path"]

@@ -13,6 +13,7 @@ from indexer.errors import InputError
 from searcher.settings import DEFAULT_MIN_SCORE, Knob, SearchSettings, knobs
 
 if TYPE_CHECKING:
+    from searcher.filters import VideoFilter
     from vclipper.library import Library
 
 _DEFAULT_WORDS = {
@@ -86,6 +87,38 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for knob in reversed(knobs()):
         command = _option_of(knob)(command)
     return command
+
+
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--in``, ``--min-length``, ``--max-length``, ``--after``, ``--before``: see :func:`filter_of`."""
+    options = (
+        ("--in", "within", "GLOB", 'Only videos whose path matches or lies in this folder, e.g. "holiday/*".'),
+        ("--min-length", "min_length", "TIME", "Only videos at least this long: seconds, M:SS or H:MM:SS."),
+        ("--max-length", "max_length", "TIME", "Only videos at most this long."),
+        ("--after", "after", "DATE", "Only videos recorded then or later: YYYY, YYYY-MM or YYYY-MM-DD."),
+        ("--before", "before", "DATE", "Only videos recorded before."),
+    )
+    for flag, name, metavar, text in reversed(options):
+        command = click.option(flag, name, metavar=metavar, help=text)(command)
+    return command
+
+
+def filter_of(
+    within: str | None, min_length: str | None, max_length: str | None, after: str | None, before: str | None
+) -> VideoFilter | None:
+    """The filter that the options describe; None when none was given."""
+    if all(value is None for value in (within, min_length, max_length, after, before)):
+        return None
+    from searcher.filters import VideoFilter, parse_date
+    from vclipper.library import parse_time
+
+    return VideoFilter(
+        within,
+        None if min_length is None else parse_time(min_length),
+        None if max_length is None else parse_time(max_length),
+        None if after is None else parse_date(after),
+        None if before is None else parse_date(before),
+    )
 
 
 def settings_of(file: str | None, given: dict[str, Any]) -> SearchSettings:

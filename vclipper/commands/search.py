@@ -10,6 +10,8 @@ from indexer.errors import InputError
 from vclipper.commands.options import (
     SectionedCommand,
     device_option,
+    filter_of,
+    filter_options,
     json_option,
     library_option,
     open_library,
@@ -49,7 +51,7 @@ class _Search(SectionedCommand):
 @click.option("--all", "show_all", is_flag=True, help="Show every moment, whatever its score.")
 @settings_options
 @click.option("--settings", "settings_file", metavar="FILE", help="Settings that `vclip bench tune` found.")
-@click.option("--in", "within", metavar="GLOB", help='Only videos whose path matches, e.g. "holiday/*".')
+@filter_options
 @click.option("--model", help="Refuse unless the library was made with this model.")
 @device_option
 @library_option
@@ -63,6 +65,10 @@ def search(
     show_all: bool,
     settings_file: str | None,
     within: str | None,
+    min_length: str | None,
+    max_length: str | None,
+    after: str | None,
+    before: str | None,
     model: str | None,
     device: str,
     library: str | None,
@@ -78,11 +84,12 @@ def search(
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other", "Choose one")
     text = " ".join(query) if query else None
+    videos = filter_of(within, min_length, max_length, after, before)
     settings = settings_of(settings_file, {**given, **({"min_score": -1000.0} if show_all else {})})
     from vclipper import output
 
     moments = open_library(library, device).search(
-        text, image, settings, within, model, like, templates or ("{}",)
+        text, image, settings, videos, model, like, templates or ("{}",)
     )
     if as_json:
         click.echo(output.moments_json(moments))

@@ -1,0 +1,151 @@
+"""Which videos a search may look at, decided before it looks: by path, length and date.
+
+Nothing is filtered afterwards, so the answer is as long and as exact as without a filter.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from indexer.errors import InputError
+from indexer.store import VideoRow
+
+_DATE_FORMATS = ("%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
+
+
+@dataclass(frozen=True)
+class VideoFilter:
+    """Limits that a video must keep, all of those given.
+
+    Attributes:
+        within: a glob over paths (the whole path, or its end), or a folder.
+        min_seconds, max_seconds: length of the video, both included.
+        after_unix, before_unix: when it was recorded, seconds since 1970; the start included, the end not. A
+            video whose date is not known keeps no limit of this kind.
+
+    Raises:
+        InputError: a limit that no video can keep, or two that exclude each other.
+    """
+
+    within: str | None = None
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+    after_unix: float | None = None
+    before_unix: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can match."""
+        for name, seconds in (("--min-length", self.min_seconds), ("--max-length", self.max_seconds)):
+            if seconds is not None and not 0 <= seconds < float("inf"):
+                raise InputError(f"{name} is {seconds:g}", "Lengths are seconds, 0 or more")
+        if self.within is not None and not self.within.strip():
+            raise InputError("--in is empty", 'Name a folder or a glob: --in "holiday/*"')
+        if _both(self.min_seconds, self.max_seconds, lambda low, high: low > high):
+            raise InputError(
+                f"--min-length {self.min_seconds:g} is more than --max-length {self.max_seconds:g}",
+                "No video is both; change one",
+            )
+        if _both(self.after_unix, self.before_unix, lambda start, end: start >= end):
+            raise InputError(
+                f"--after {_day(self.after_unix)} does not lie before --before {_day(self.before_unix)}",
+                "No video is both; change one",
+            )
+
+    def matches(self, video: VideoRow) -> bool:
+        """Whether a video keeps all limits."""
+        return self._keeps_length(video) and self._keeps_path(video) and self._keeps_date(video)
+
+    def choose(self, videos: Iterable[VideoRow]) -> frozenset[int]:
+        """Ids of the videos that keep all limits.
+
+        Raises:
+            InputError: none does.
+        """
+        chosen = frozenset(video.video_id for video in videos if self.matches(video))
+        if not chosen:
+            raise InputError(f"no video matches {self}", "See paths, lengths and dates: vclip list")
+        return chosen
+
+    def __str__(self) -> str:
+        """The limits as the command line writes them."""
+        parts = (
+            ("--in", None if self.within is None else repr(self.within)),
+            ("--min-length", None if self.min_seconds is None else f"{self.min_seconds:g}"),
+            ("--max-length", None if self.max_seconds is None else f"{self.max_seconds:g}"),
+            ("--after", _day(self.after_unix)),
+            ("--before", _day(self.before_unix)),
+        )
+        return " ".join(f"{option} {value}" for option, value in parts if value)
+
+    def _keeps_length(self, video: VideoRow) -> bool:
+        low = 0.0 if self.min_seconds is None else self.min_seconds
+        high = float("inf") if self.max_seconds is None else self.max_seconds
+        return low <= video.duration_seconds <= high
+
+    def _keeps_path(self, video: VideoRow) -> bool:
+        return self.within is None or any(_lies_in(str(path), self.within) for path in video.paths)
+
+    def _keeps_date(self, video: VideoRow) -> bool:
+        if self.after_unix is None and self.before_unix is None:
+            return True
+        recorded = _recorded_unix(video)
+        start = float("-inf") if self.after_unix is None else self.after_unix
+        end = float("inf") if self.before_unix is None else self.before_unix
+        return recorded is not None and start <= recorded < end
+
+
+def parse_date(text: str) -> float:
+    """``2024``, ``2024-05``, ``2024-05-01`` or ``2024-05-01 18:30``, local time → its start, seconds since 1970.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    for form in _DATE_FORMATS:
+        if (start := _start(text.strip(), form)) is not None:
+            return start
+    raise InputError(f"{text!r} is not a date", "Write YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DD HH:MM")
+
+
+def _start(text: str, form: str) -> float | None:
+    try:
+        return datetime.strptime(text, form).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _both(low: float | None, high: float | None, are_wrong: Callable[[float, float], bool]) -> bool:
+    return low is not None and high is not None and are_wrong(low, high)
+
+
+def _lies_in(path: str, pattern: str) -> bool:
+    return _expression(pattern).match(path) is not None
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    """The whole path, its end, or a folder on its way."""
+    bare = pattern.rstrip("/") or "/"
+    here = str(Path(bare).expanduser().absolute())
+    globs = (bare, f"*/{bare}", f"{bare}/*", f"*/{bare}/*", here, f"{here}/*")
+    return re.compile("|".join(fnmatch.translate(one) for one in globs))
+
+
+def _recorded_unix(video: VideoRow) -> float | None:
+    """When the file was last written: the nearest thing to a recording date while the table holds none."""
+    try:
+        return video.path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _day(unix: float | None) -> str:
+    if unix is None:
+        return ""
+    moment = datetime.fromtimestamp(unix)
+    return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M}"
