@@ -278,6 +278,7 @@ def _indexed(video: _Video) -> Indexed:
         indexed_unix=time.time(),
         complete=outcome.complete,
         note=outcome.reason,
+        recorded_unix=info.recorded_unix,
     )
     return Indexed(job, row, VideoFrames.of(job.video_id, np.stack(video.vectors)))
 

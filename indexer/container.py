@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
+import time
+from datetime import datetime, timezone
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ DECODE_TIME_CONTAINERS = frozenset({"avi"})
 """Formats that store no presentation times: what the demuxer makes up is out of order."""
 _CODECS = {"libdav1d": "av1", "libaom-av1": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}
 """PyAV names some codecs by their decoder."""
+_ONE_DAY_SECONDS = 86_400.0
+_FIRST_DATE_UNIX = _ONE_DAY_SECONDS
+"""MP4 counts from 1904 and other clocks from 1970: what was set to nothing says one of these."""
 
 
 def demand_regular_file(path: Path) -> None:
@@ -113,6 +118,26 @@ def codec_name(stream: Any) -> str:
 def in_seconds(stamp: int | None, time_base: Fraction) -> float | None:
     """A time that a file gives in units of ``time_base``, or None where it gives none."""
     return None if stamp is None else float(stamp * time_base)
+
+
+def recorded_unix(container: Any, path: Path) -> float:
+    """When a video was recorded, seconds since 1970: by its ``creation_time`` tag, else the file's own date."""
+    streams = [stream.metadata for stream in container.streams]
+    for metadata in (container.metadata, *streams):
+        stamp = _tagged_date(metadata.get("creation_time", ""))
+        if stamp is not None:
+            return stamp
+    return path.stat().st_mtime
+
+
+def _tagged_date(text: str) -> float | None:
+    """Seconds since 1970 of ``2024-05-01T12:00:00.000000Z``; None for what a camera without a clock writes."""
+    try:
+        date = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    stamp = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
+    return stamp if _FIRST_DATE_UNIX < stamp < time.time() + _ONE_DAY_SECONDS else None
 
 
 def packet_at(container: Any, stream: Any, place: int) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 from indexer.errors import LibraryDamagedError, LibraryError, LibraryMismatchError
 
 FILE_NAME = "library.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)

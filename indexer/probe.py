@@ -18,6 +18,7 @@ from indexer.container import (
     open_container,
     picture_stream,
     printable,
+    recorded_unix,
 )
 from indexer.errors import VideoError
 from indexer.keyframes import has_open_groups
@@ -72,6 +73,7 @@ def _describe(path: Path, container: Any, stream: Any) -> VideoInfo:
         first_stamp_seconds=in_seconds(frame.pts, stream.time_base) if frame is not None else None,
         video_stream_count=len(moving_streams(container)),
         stream_index=stream.index,
+        recorded_unix=recorded_unix(container, path),
     )
 
 

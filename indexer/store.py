@@ -29,6 +29,8 @@ _DOUBTFUL = "doubtful.json"
 MAX_FRAGMENTS = 64
 #: Readers that opened an older version keep it this long.
 _OLD_VERSIONS_KEPT = timedelta(hours=1)
+#: Columns of ``videos`` that libraries of older schemas lack until a writer has opened them.
+_LATER_COLUMNS = frozenset({"recorded_unix"})
 #: Ids in one SQL list.
 _IDS_PER_STATEMENT = 5_000
 
@@ -44,6 +46,9 @@ class VideoRow:
         frames: number of sampled frames n.
         duration_seconds: of the picture.
         complete: False when only a part could be decoded; ``note`` says why.
+        recorded_unix: when the video was recorded, seconds since 1970, see
+            :func:`indexer.container.recorded_unix`; None where it is not known (libraries of schema 1 that
+            no writer has opened since).
     """
 
     video_id: int
@@ -60,6 +65,7 @@ class VideoRow:
     indexed_unix: float = 0.0
     complete: bool = True
     note: str = ""
+    recorded_unix: float | None = None
 
     @property
     def path(self) -> Path:
@@ -119,7 +125,7 @@ class Store:
             raise LibraryDamagedError(
                 f"table {name!r} in {self.directory} cannot be opened", "See: vclip verify"
             ) from error
-        if not found.equals(schema):
+        if not _readable(found, schema):
             raise LibraryDamagedError(f"table {name!r} in {self.directory} has other columns", "See: vclip verify")
         return table
 
@@ -185,6 +191,12 @@ class Store:
         return int(self._frames.stats()["fragment_stats"]["num_fragments"])
 
     # ---- writing (under indexer.lock.writing)
+
+    def add_missing_columns(self) -> None:
+        """Give tables of an older schema the columns that they lack, all null (see indexer.migrations)."""
+        lacking = [field for field in _videos_schema() if field.name not in self._videos.schema.names]
+        if lacking:
+            self._videos.add_columns(lacking)
 
     def commit(self, added: Sequence[tuple[VideoRow, VideoFrames]], changed: Sequence[VideoRow] = ()) -> None:
         """Make ``added`` videos and the new paths of ``changed`` ones visible in one commit.
@@ -276,8 +288,15 @@ def _videos_schema() -> pa.Schema:
             ("indexed_unix", pa.float64()),
             ("complete", pa.bool_()),
             ("note", pa.string()),
+            ("recorded_unix", pa.float64()),  # since schema 2
         ]
     )
+
+
+def _readable(found: pa.Schema, schema: pa.Schema) -> bool:
+    """Whether a table has these columns, but for later ones, for which :class:`VideoRow` has defaults."""
+    wanted = [field for field in schema if field.name in found.names or field.name not in _LATER_COLUMNS]
+    return bool(found.equals(pa.schema(wanted)))
 
 
 def _frames_schema(dimension: int) -> pa.Schema:

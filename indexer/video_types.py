@@ -40,6 +40,7 @@ class VideoInfo:
         first_stamp_seconds: when the first frame is shown on the file's own clock, or None.
         video_stream_count: moving pictures in the file; the first by FFmpeg's ranking is decoded.
         stream_index: which of the file's streams is decoded.
+        recorded_unix: when it was recorded, see :func:`indexer.container.recorded_unix`.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class VideoInfo:
     first_stamp_seconds: float | None = None
     video_stream_count: int = 1
     stream_index: int = 0
+    recorded_unix: float | None = None
 
 
 @dataclass(frozen=True)

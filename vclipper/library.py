@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from indexer.errors import InputError, LibraryError
 from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, gpu_reason
 from indexer.lock import holder, is_held, writing
 from indexer.manifest import Manifest
+from indexer.migrations import migrate
 from indexer.plan import absolute, make_plan
 from indexer.settings import DEFAULT_FPS, IndexSettings, period_of
 from indexer.store import Store, VideoRow
@@ -131,13 +133,21 @@ class Library:
             encoder = self._encoder_for(model or DEFAULT_MODEL)  # before anything is written
             self._create(encoder, period_seconds)
         self._require(model, fps)
-        with writing(self.path, "vclip index"):
-            store = self._open_store()
-            store.recover()
+        with self._writer("vclip index") as store:
             plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
             report = index_files(plan, store, lambda: self.encoder, settings, on_progress)
             segments.follow(self.path, store, store.videos())
         return report
+
+    @contextlib.contextmanager
+    def _writer(self, what: str) -> Iterator[Store]:
+        """The tables under the write lock: as the last writer left them, of this schema, without leftovers."""
+        with writing(self.path, what):
+            store = self._open_store()
+            store.refresh()
+            migrate(self.path, store)
+            store.recover()
+            yield store
 
     def _require(self, model: str | None, fps: float | None) -> None:
         """Refuse a model or sampling rate that did not make this library."""
@@ -375,10 +385,7 @@ class Library:
         Raises:
             InputError: a path that the library does not know; nothing is removed then.
         """
-        store = self._open_store()
-        with writing(self.path, "vclip remove"):
-            store.refresh()
-            store.recover()
+        with self._writer("vclip remove") as store:
             gone = _matching_videos(absolute(paths), store.videos())
             store.remove(gone)
             segments.follow(self.path, store, store.videos())
@@ -391,12 +398,11 @@ class Library:
             contents: also read all files again and compare their fingerprints.
             mend: first delete leftovers and rebuild the index from the table.
         """
-        store = self._open_store()
         if mend:
-            with writing(self.path, "vclip verify --mend"):
-                store.recover()
+            with self._writer("vclip verify --mend") as store:
                 store.delete_orphans()
                 segments.rebuild(self.path, store, store.videos())
+        store = self._open_store()
         store.refresh()
         return list(verify(self.path, store, contents))
 
