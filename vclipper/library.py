@@ -142,8 +142,8 @@ class Library:
     @contextlib.contextmanager
     def _writer(self, what: str) -> Iterator[Store]:
         """The tables under the write lock: as the last writer left them, of this schema, without leftovers."""
+        store = self._open_store()  # before the lock is made: a wrong path stays as it is
         with writing(self.path, what):
-            store = self._open_store()
             store.refresh()
             migrate(self.path, store)
             store.recover()
