@@ -72,6 +72,10 @@ class VideoRow:
         """The first path: the one to show."""
         return self.paths[0]
 
+    def present_path(self) -> Path | None:
+        """The first path where there is a file now; None while the video is offline."""
+        return next((path for path in self.paths if os.path.lexists(path)), None)
+
 
 @dataclass(frozen=True)
 class VideoFrames:

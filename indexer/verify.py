@@ -112,7 +112,7 @@ def _same_in_index(video: VideoRow, frames: VideoFrames, index: FlatIndex) -> It
 def _file(video: VideoRow, contents: bool) -> Iterator[Problem]:
     for path in video.paths:
         if not os.path.lexists(path):
-            mend = "If it moved, index its new place; if it is gone: vclip index --prune FOLDER"
+            mend = "If it moved: vclip relink OLD NEW; if it is gone: vclip index --prune FOLDER"
             yield Problem(f"{printable(path)} is not there", mend, is_damage=False)
         elif _changed(path, video, contents):
             mend = f"vclip index {printable(path)}"

@@ -52,6 +52,7 @@ class Moment:
         video_score: how well the whole video answers, in cosines.
         video_seconds: the video's length.
         similar: how many near-duplicates of this moment were folded into it.
+        is_offline: the file is away (a drive that is not mounted), so it cannot be played now.
     """
 
     path: Path
@@ -63,6 +64,7 @@ class Moment:
     video_score: float
     video_seconds: float
     similar: int = 0
+    is_offline: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import click
 from indexer.errors import VClipperError
 from vclipper import __version__
 from vclipper.commands.index import INTERRUPTED, index
-from vclipper.commands.keep import info, list_videos, models, remove, verify
+from vclipper.commands.keep import info, list_videos, models, relink, remove, verify
 from vclipper.commands.search import search
 
 DEBUG = "VCLIP_DEBUG"
@@ -26,6 +26,7 @@ COMMANDS = (
     info,
     list_videos,
     remove,
+    relink,
     verify,
     models,
 )

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from indexer.lock import holder, is_held, writing
 from indexer.manifest import Manifest
 from indexer.migrations import migrate
 from indexer.plan import absolute, make_plan
+from indexer.relink import Relinking, plan_relinking
 from indexer.settings import DEFAULT_FPS, IndexSettings, period_of
 from indexer.store import Store, VideoRow
 from indexer.vectors import Float32, unit
@@ -223,9 +224,21 @@ class Library:
         query = _one_query(text, image, like)
         _check_templates(templates)
         corpus = self._filled_corpus()
+        found = self._answer(query, image, like, templates, corpus, settings or SearchSettings(), within)
+        return [_as_it_lies(moment, corpus.videos[moment.video_id]) for moment in found]
+
+    def _answer(
+        self,
+        query: Query | None,
+        image: object,
+        like: str | None,
+        templates: Sequence[str],
+        corpus: Corpus,
+        settings: SearchSettings,
+        within: str | VideoFilter | None,
+    ) -> list[Moment]:
         videos = VideoFilter(within) if isinstance(within, str) else within
         chosen = None if videos is None else videos.choose(corpus.videos.values())
-        settings = settings or SearchSettings()
         if query is None:
             return search(self._shown(image, like, corpus), corpus, settings, chosen)
         first = self._embed(query.first, templates)
@@ -391,6 +404,35 @@ class Library:
             segments.follow(self.path, store, store.videos())
         return gone
 
+    def relink(
+        self,
+        old: str | os.PathLike[str],
+        new: str | os.PathLike[str],
+        dry_run: bool = False,
+        on_scan: Callable[[Path], None] = lambda path: None,
+    ) -> Relinking:
+        """Put the root ``new`` in place of ``old`` in all paths where a file of that name has that content.
+
+        While ``new`` is away, the names alone decide.
+
+        Args:
+            old, new: folders (or files), before and after.
+            dry_run: say only what would be done.
+            on_scan: called with each file before it is read.
+
+        Raises:
+            InputError: the library knows nothing below ``old``.
+        """
+        roots = absolute([old, new])
+        if dry_run:
+            return plan_relinking(self.videos(), roots[0], roots[1], on_scan)
+        with self._writer("vclip relink") as store:
+            plan = plan_relinking(store.videos(), roots[0], roots[1], on_scan)
+            if plan.rows:
+                store.commit([], plan.rows)
+                segments.follow(self.path, store, store.videos())
+        return plan
+
     def verify(self, contents: bool = False, mend: bool = False) -> list[Problem]:
         """Check table, index and files against each other.
 
@@ -443,6 +485,12 @@ def parse_time(time_code: str) -> float:
     for part in time_code.split(":"):
         seconds = 60 * seconds + float(part)
     return seconds
+
+
+def _as_it_lies(moment: Moment, video: VideoRow) -> Moment:
+    """Under a path where the file is now, or marked offline."""
+    present = video.present_path()
+    return replace(moment, path=present or video.path, is_offline=present is None)
 
 
 def _video_called(name: str, videos: Iterable[VideoRow]) -> VideoRow:

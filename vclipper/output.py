@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from indexer.build import FileNote, IndexReport
+    from indexer.relink import Relinking
     from indexer.store import VideoRow
     from indexer.verify import Problem
     from searcher.rank import Moment
@@ -94,6 +95,7 @@ def moment_dict(moment: Moment, rank: int) -> dict[str, Any]:
         "video_score": round(moment.video_score, 4),
         "video_seconds": round(moment.video_seconds, 3),
         "similar": moment.similar,
+        "offline": moment.is_offline,
     }
 
 
@@ -113,6 +115,7 @@ def moments_csv(moments: Sequence[Moment]) -> str:
         "video_score",
         "video_seconds",
         "similar",
+        "offline",
         "path",
     ]
     buffer = io.StringIO()
@@ -135,7 +138,7 @@ def print_moments(moments: Sequence[Moment]) -> None:
     for rank, m in enumerate(moments, 1):
         seconds = f"{m.end_seconds - m.start_seconds:.1f} s"
         times = timecode(m.start_seconds), timecode(m.end_seconds)
-        table.add_row(str(rank), *times, seconds, f"{m.score:.2f}", _text(m.path, folder, m.similar))
+        table.add_row(str(rank), *times, seconds, f"{m.score:.2f}", _text(m.path, folder, *_marks(m)))
     _print_with_folder(table, folder)
 
 
@@ -167,11 +170,16 @@ def _print_notes(out: Console, name: str, notes: Iterable[FileNote]) -> None:
         out.print(f"  {name}  {short_path(note.path)}{because}", markup=False)
 
 
-def _text(path: Path, folder: Path, similar: int = 0) -> Text:
+def _text(path: Path, folder: Path, *marks: str) -> Text:
     from rich.text import Text
 
-    more = f"  (+{similar} alike)" if similar else ""
-    return Text(short_path(path, folder) + more)
+    return Text(short_path(path, folder) + "".join(f"  ({mark})" for mark in marks))
+
+
+def _marks(moment: Moment) -> list[str]:
+    """What is said behind the file's name."""
+    alike = [f"+{moment.similar} alike"] if moment.similar else []
+    return alike + (["offline"] if moment.is_offline else [])
 
 
 # ---- library
@@ -201,7 +209,9 @@ def info_json(info: LibraryInfo) -> str:
 
 def videos_json(videos: Sequence[VideoRow]) -> str:
     """All columns of the videos table."""
-    rows = [{**vars(v), "paths": [printable(p) for p in v.paths]} for v in videos]
+    rows = [
+        {**vars(v), "paths": [printable(p) for p in v.paths], "offline": v.present_path() is None} for v in videos
+    ]
     return json.dumps(rows, indent=1, ensure_ascii=False)
 
 
@@ -220,9 +230,33 @@ def print_videos(videos: Sequence[VideoRow]) -> None:
         picture = f"{v.width}×{v.height} {v.codec}"
         for place, path in enumerate(v.paths):
             first = (timecode(v.duration_seconds), str(v.frames), picture, day) if place == 0 else ("", "", "", "")
-            row = _text(path, folder)
-            table.add_row(*first, row if v.complete else row.append("  (partial)"))
+            marks = [] if v.complete else ["partial"]
+            marks += [] if os.path.lexists(path) else ["offline"]
+            table.add_row(*first, _text(path, folder, *marks))
     _print_with_folder(table, folder)
+
+
+def print_relinking(relinking: Relinking, dry_run: bool) -> None:
+    """Old and new path of each, then what stays as it is and why."""
+    out = console()
+    for old, new in relinking.relinked:
+        out.print(f"  {printable(old)} → {printable(new)}", markup=False)
+    for old, reason in relinking.kept:
+        out.print(f"  kept  {printable(old)}: {reason}", markup=False)
+    done = "would be relinked" if dry_run else "relinked"
+    out.print(f"{len(relinking.relinked)} {done}, {len(relinking.kept)} kept")
+    if not relinking.was_checked:
+        out.print("The new place is away, so no content was compared; `vclip verify` tells when it is there.")
+
+
+def relinking_json(relinking: Relinking) -> str:
+    """The same as JSON."""
+    values = {
+        "relinked": [{"old": printable(old), "new": printable(new)} for old, new in relinking.relinked],
+        "kept": [{"path": printable(old), "reason": reason} for old, reason in relinking.kept],
+        "checked": relinking.was_checked,
+    }
+    return json.dumps(values, indent=1, ensure_ascii=False)
 
 
 def print_problems(problems: Sequence[Problem]) -> None:

@@ -1,4 +1,4 @@
-"""What keeps a library in order: ``info``, ``list``, ``remove``, ``verify``, ``models``."""
+"""What keeps a library in order: ``info``, ``list``, ``remove``, ``relink``, ``verify``, ``models``."""
 
 from __future__ import annotations
 
@@ -45,6 +45,27 @@ def remove(paths: tuple[str, ...], library: str | None) -> None:
     gone = open_library(library).remove(list(paths))
     frames = sum(video.frames for video in gone)
     click.echo(f"{len(gone)} {'video' if len(gone) == 1 else 'videos'} removed ({frames} frames).")
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@library_option
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@json_option
+def relink(old: str, new: str, library: str | None, dry_run: bool, as_json: bool) -> int:
+    """Say that the folder OLD is now at NEW: a moved folder, a drive mounted elsewhere.
+
+    Each file is compared by content. While NEW is away, names alone decide.
+    """
+    from vclipper import output
+
+    done = open_library(library).relink(old, new, dry_run)
+    if as_json:
+        click.echo(output.relinking_json(done))
+    else:
+        output.print_relinking(done, dry_run)
+    return int(bool(done.kept))
 
 
 @click.command()

@@ -1,0 +1,133 @@
+"""Files and drives that move or are away: nothing is indexed again, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+import vclipper.library
+from indexer.errors import InputError
+from searcher.settings import SearchSettings
+from tests.fakes import load_fake, make_film, open_library, rows_of
+from vclipper import cli
+
+SHARP = SearchSettings(method="vc1", postprocess="norm", threshold=0.8, fold=False)
+
+
+@pytest.fixture
+def drive(tmp_path):
+    folder = tmp_path / "drive"
+    make_film(folder / "a.mp4", [("red", 4), ("blue", 4)])
+    make_film(folder / "deep" / "b.mp4", [("lime", 4), ("white", 4)])
+    return folder
+
+
+@pytest.fixture
+def library(drive, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([drive])
+    return library
+
+
+def paths(library) -> list:
+    return sorted(path for video in library.videos() for path in video.paths)
+
+
+def test_a_whole_root_is_relinked_by_content(library, drive, tmp_path):
+    vectors = [row[1:] for row in rows_of(library)]
+    new = drive.rename(tmp_path / "elsewhere")
+    done = library.relink(drive, new)
+    assert [(old, to) for old, to in done.relinked] == [
+        (drive / "a.mp4", new / "a.mp4"),
+        (drive / "deep" / "b.mp4", new / "deep" / "b.mp4"),
+    ]
+    assert (done.kept, done.was_checked) == ([], True)
+    assert paths(library) == [new / "a.mp4", new / "deep" / "b.mp4"]
+    assert [row[1:] for row in rows_of(library)] == vectors
+    assert library.verify(contents=True) == []
+    assert library.search("lime", settings=SHARP)[0].path == new / "deep" / "b.mp4"
+
+
+def test_a_dry_run_changes_nothing(library, drive, tmp_path):
+    new = drive.rename(tmp_path / "elsewhere")
+    assert len(library.relink(drive, new, dry_run=True).relinked) == 2
+    assert paths(library) == [drive / "a.mp4", drive / "deep" / "b.mp4"]
+
+
+def test_other_content_and_missing_files_stay_as_they_are(library, drive, tmp_path):
+    new = drive.rename(tmp_path / "elsewhere")
+    (new / "a.mp4").write_bytes(b"another film")
+    (new / "deep" / "b.mp4").unlink()
+    done = library.relink(drive, new)
+    assert done.relinked == []
+    assert [(old.name, reason.split("/")[-1]) for old, reason in done.kept] == [
+        ("a.mp4", "a.mp4 has other content"),
+        ("b.mp4", "b.mp4: No such file or directory"),
+    ]
+    assert paths(library) == [drive / "a.mp4", drive / "deep" / "b.mp4"]
+
+
+def test_while_the_new_place_is_away_names_decide(library, drive, tmp_path):
+    make_film(tmp_path / "elsewhere" / "a.mp4", [("cyan", 4)])
+    library.index([tmp_path / "elsewhere"])
+    shutil.rmtree(tmp_path / "elsewhere")
+    done = library.relink(drive, tmp_path / "elsewhere")
+    assert not done.was_checked
+    assert [to.name for _, to in done.relinked] == ["b.mp4"]
+    assert [reason.split("/")[-1] for _, reason in done.kept] == ["a.mp4 is known as another video"]
+    assert len(library.videos()) == 3
+
+
+def test_a_copy_that_is_known_already_is_one_path(library, drive, tmp_path):
+    shutil.copytree(drive, tmp_path / "copy")
+    library.index([tmp_path / "copy"])
+    assert len(paths(library)) == 4
+    library.relink(drive, tmp_path / "copy")
+    assert paths(library) == [tmp_path / "copy" / "a.mp4", tmp_path / "copy" / "deep" / "b.mp4"]
+
+
+def test_a_root_that_is_not_known_is_said(library, drive, tmp_path):
+    with pytest.raises(InputError, match="nowhere is not in the library"):
+        library.relink(tmp_path / "nowhere", drive)
+    with pytest.raises(InputError, match="drive is the same folder"):
+        library.relink(drive, drive)
+
+
+def test_an_absent_drive_keeps_its_results_marked_offline(library, drive, tmp_path):
+    here = library.search("lime", settings=SHARP)
+    assert [m.is_offline for m in here] == [False] * len(here)
+    away = drive.rename(tmp_path / "unplugged")
+    gone = library.search("lime", settings=SHARP)
+    assert [m.is_offline for m in gone] == [True] * len(here)
+    assert [(m.path, m.start_seconds) for m in gone] == [(m.path, m.start_seconds) for m in here]
+    away.rename(drive)
+    assert library.search("lime", settings=SHARP) == here
+
+
+def test_a_result_is_shown_under_a_path_that_is_there(library, drive, tmp_path):
+    shutil.copy(drive / "a.mp4", tmp_path / "z.mp4")
+    library.index([tmp_path / "z.mp4"])
+    drive.rename(tmp_path / "unplugged")
+    found = library.search("red", settings=SHARP)[0]
+    assert (found.path, found.is_offline) == (tmp_path / "z.mp4", False)
+
+
+def test_the_commands_say_offline_and_relink(library, drive, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(vclipper.library.Library.__init__, "__defaults__", ("cpu", load_fake))
+    monkeypatch.setenv("VCLIP_LIBRARY", str(library.path))
+
+    def vclip(*words) -> str:
+        capfd.readouterr()
+        code = cli.run([str(word) for word in words])
+        return f"{code}: {capfd.readouterr().out}"
+
+    new = drive.rename(tmp_path / "elsewhere")
+    assert "a.mp4  (offline)" in vclip("list")
+    assert "(offline)" in vclip("search", "red")
+    assert all(m["offline"] for m in json.loads(vclip("search", "red", "--json")[3:]))
+    assert [v["offline"] for v in json.loads(vclip("list", "--json")[3:])] == [True, True]
+    assert vclip("relink", "--dry-run", drive, new).endswith("2 would be relinked, 0 kept\n")
+    assert len(json.loads(vclip("relink", drive, new, "--json")[3:])["relinked"]) == 2
+    assert "(offline)" not in vclip("list")
