@@ -60,7 +60,7 @@ class Clock:
         if stamp_seconds is None:
             return one_frame_later
         start = stamp_seconds - self._offset_seconds
-        if self._is_jump(start - self._last_seconds):
+        if self._is_jump(start - self._last_seconds) or start > self._info.longest_seconds:
             self._offset_seconds = stamp_seconds - one_frame_later
             return one_frame_later
         return start if start >= self._last_seconds else None

@@ -75,7 +75,8 @@ def open_container(path: Path, **options: str) -> Any:
     # protocol but files, so that a playlist in a video's clothes fetches nothing.
     location = os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps "..", which is right here too
     try:
-        return av.open(location, "r", options={"protocol_whitelist": "file", **options})
+        # Tags in Latin-1 or worse are no reason to refuse a video.
+        return av.open(location, "r", options={"protocol_whitelist": "file", **options}, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         hint = "It may be damaged, cut off, or no video at all"

@@ -35,6 +35,8 @@ def decord_samples(
     reader = _decord_reader(path, threads)
     starts, last_seconds = _decord_times(reader)
     end_seconds = frame_end(info, float(starts[-1]), last_seconds)
+    if end_seconds > info.longest_seconds:
+        raise DecordGaveUpError
     for index, seconds in enumerate(sample_times(end_seconds, period_seconds)):
         place = int(np.searchsorted(starts, seconds + SLACK_SECONDS, side="right")) - 1
         image = square_pixels(_decord_picture(reader, place), info.sample_aspect_ratio, info.rotation_degrees)

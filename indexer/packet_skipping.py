@@ -74,7 +74,7 @@ class Selection:
     def add(self, packet: Any) -> None:
         """Take a packet, in the order of the file."""
         start = self.start_of(packet)
-        if start < -SLACK_SECONDS:
+        if not -SLACK_SECONDS <= start <= self._info.longest_seconds:
             raise NotAsExpectedError
         self._pending.append((start, packet))
         self._pending_bytes += packet.size

@@ -28,6 +28,12 @@ from indexer.video_types import DurationSource, VideoInfo
 _SLOWEST_BYTES_PER_MICROSECOND = 100e-6
 """Less than 100 bytes per second is no video but a broken guess from clocks that jumped."""
 _PROBE_PACKETS = 500
+_LEAST_BYTES_PER_SECOND = 10
+"""A slide show of ten hours has more: a small file that claims days of pictures lies about its times."""
+_SHORT_SECONDS = 600.0
+"""Too short to do harm: believed of a file of any size."""
+_MOST_PIXELS = 16_384 * 8_192
+"""Larger pictures are no video: four times 8K."""
 
 
 def probe(path: Path) -> VideoInfo:
@@ -44,8 +50,14 @@ def probe(path: Path) -> VideoInfo:
 
 def _describe(path: Path, container: Any, stream: Any) -> VideoInfo:
     context = stream.codec_context
+    if context is None:
+        raise VideoError(f"{printable(path)} holds pictures in a format that nothing here can decode")
     container_name = container_format(container)
+    _demand_sane_size(path, context)
+    longest_seconds = max(_SHORT_SECONDS, path.stat().st_size / _LEAST_BYTES_PER_SECOND)
     duration, source = _header_duration(container, stream, container_name)
+    if duration is not None and duration > longest_seconds:
+        duration, source = None, "none"
     aspect = _sane_aspect(stream.sample_aspect_ratio)
     has_edit_list = container_name == "mp4" and _edit_list_matters(path, stream)
     frame = _first_frame(container, stream)
@@ -74,7 +86,16 @@ def _describe(path: Path, container: Any, stream: Any) -> VideoInfo:
         video_stream_count=len(moving_streams(container)),
         stream_index=stream.index,
         recorded_unix=recorded_unix(container, path),
+        longest_seconds=longest_seconds,
     )
+
+
+def _demand_sane_size(path: Path, context: Any) -> None:
+    if context.width * context.height > _MOST_PIXELS:
+        raise VideoError(
+            f"{printable(path)} claims pictures of {context.width} × {context.height}",
+            "Pictures of more than 134 million pixels are not decoded",
+        )
 
 
 def _header_duration(container: Any, stream: Any, container_name: str) -> tuple[float | None, DurationSource]:
@@ -112,6 +133,8 @@ def _edit_list_matters(path: Path, stream: Any) -> bool:
     Nearly every MP4 has an edit list that only says where the first frame is; that one changes nothing.
     """
     with open_container(path, ignore_editlist="1") as raw_container:
+        if stream.index >= len(raw_container.streams):
+            return True
         raw = raw_container.streams[stream.index]
         half_frame = 0.5 / float(stream.average_rate or 25)
         hidden = abs((raw.duration or 0) * raw.time_base - (stream.duration or 0) * stream.time_base)

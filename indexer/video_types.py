@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -41,6 +42,7 @@ class VideoInfo:
         video_stream_count: moving pictures in the file; the first by FFmpeg's ranking is decoded.
         stream_index: which of the file's streams is decoded.
         recorded_unix: when it was recorded, see :func:`indexer.container.recorded_unix`.
+        longest_seconds: no file of this size shows pictures for longer; times beyond are not believed.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class VideoInfo:
     video_stream_count: int = 1
     stream_index: int = 0
     recorded_unix: float | None = None
+    longest_seconds: float = math.inf
 
 
 @dataclass(frozen=True)
