@@ -24,30 +24,29 @@ def main(library: Path) -> None:
     """Search ``library`` as ``vclip search`` does, step by step."""
     done = Clock()
     done("Python")
-    import indexer.store  # NumPy and pyarrow with it
-    from indexer import manifest, segments
+    from indexer import manifest, segments, snapshot
 
     made = manifest.load(library)
-    done("NumPy, pyarrow, manifest")
-    store = indexer.store.Store(library, made.dimension, made.period_seconds)
-    videos = {video.video_id: video for video in store.videos()}
-    done("LanceDB: import, open, read videos")
+    done("NumPy, manifest")
+    found = snapshot.load(library, snapshot.tables_state(library))
+    if found is None:
+        raise SystemExit("the snapshot of the videos does not fit the tables")
+    done("videos, from the snapshot")
     index, _ = segments.load(library, made.dimension)
     done("FAISS: import, map the index")
     import searcher.search
     from searcher.settings import SearchSettings
 
-    done("SciPy and the searcher")
-    import open_clip  # noqa: F401
+    done("the searcher")
+    from indexer import text_tower
 
-    done("OpenCLIP and torch: import")
-    from indexer.encoder import OpenClipEncoder
-
-    encoder = OpenClipEncoder(made.model, "cpu")
-    done("model: build, read the weights")
-    query = encoder.encode_texts(["a dog"])[0]
+    tower = text_tower.load(library, made.model_key)
+    if tower is None:
+        raise SystemExit("there is no text half beside the library")
+    done("tokeniser, map the text half")
+    query = tower.encode_texts(["a dog"])[0]
     done("embed the query")
-    corpus = searcher.search.Corpus(index, videos, made.period_seconds)
+    corpus = searcher.search.Corpus(index, {v.video_id: v for v in found.videos}, made.period_seconds)
     searcher.search.search(query, corpus, SearchSettings())
     done("search and localise")
 

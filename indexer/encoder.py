@@ -76,6 +76,9 @@ class OpenClipEncoder:
         name: what to call it in the library, where that is not ``model`` itself.
         demo_only: the model knows nothing of real footage.
 
+    Attributes:
+        network, tokenizer: OpenCLIP's own objects.
+
     Raises:
         ModelError: unknown name, weights that cannot be had, unusable device.
     """
@@ -85,8 +88,8 @@ class OpenClipEncoder:
         self.demo_only = demo_only
         self.fingerprint = weights_fingerprint(model)
         self.device = pick_device(device)
-        self._model, self._tokenizer = _load(model, self.device)
-        settings = self._model.visual.preprocess_cfg
+        self.network, self.tokenizer = _load(model, self.device)
+        settings = self.network.visual.preprocess_cfg
         height, width = _height_width(settings["size"])
         self.picture = PictureSpec(
             height=height,
@@ -107,7 +110,7 @@ class OpenClipEncoder:
             mean = torch.tensor(self._mean, device=self.device).view(1, 3, 1, 1)
             std = torch.tensor(self._std, device=self.device).view(1, 3, 1, 1)
             normalised = (pixels.to(torch.float32).div_(255.0) - mean) / std
-            features = self._model.encode_image(normalised.to(self._dtype))
+            features = self.network.encode_image(normalised.to(self._dtype))
             return unit(features.float().cpu().numpy())
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
@@ -115,12 +118,12 @@ class OpenClipEncoder:
         import torch
 
         with torch.inference_mode():
-            tokens = self._tokenizer(list(texts)).to(self.device)
-            return unit(self._model.encode_text(tokens).float().cpu().numpy())
+            tokens = self.tokenizer(list(texts)).to(self.device)
+            return unit(self.network.encode_text(tokens).float().cpu().numpy())
 
     @property
     def _dtype(self) -> Any:
-        return next(self._model.visual.parameters()).dtype
+        return next(self.network.visual.parameters()).dtype
 
 
 def pick_device(device: str) -> str:

@@ -46,6 +46,11 @@ class Manifest:
         """Sampled frames per second."""
         return 1.0 / self.period_seconds
 
+    @property
+    def model_key(self) -> str:
+        """Names the model with its weights."""
+        return self.model_fingerprint or self.model
+
     def require_model(self, model: str, model_fingerprint: str) -> None:
         """Raise LibraryMismatchError unless this model made the library.
 

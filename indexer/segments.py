@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer import snapshot
 from indexer.errors import LibraryDamagedError
 from indexer.frame_index import FlatIndex, Moments, Rows, Segment
 from indexer.manifest import write_json_atomically
@@ -84,6 +85,7 @@ def follow(library: Path, store: Store, videos: Sequence[VideoRow], persist: boo
         added = []
     if persist:
         _save(library, kept, added, state, store.versions)
+        snapshot.save(library, store, videos)
         return load(library, store.dimension)[0] if added else FlatIndex(kept, store.dimension)
     return FlatIndex([*kept, *added], store.dimension)
 
@@ -213,6 +215,7 @@ def rebuild(library: Path, store: Store, videos: Sequence[VideoRow]) -> FlatInde
     """Make the whole index anew from the table, whatever lies on disk."""
     added = [Segment.build(_new_name(), part) for part in _parts(store, sorted(videos, key=_by_age))]
     _save(library, [], added, IndexState((-1, -1), ()), store.versions)
+    snapshot.save(library, store, videos)
     return load(library, store.dimension)[0]
 
 

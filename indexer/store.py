@@ -14,15 +14,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from indexer.errors import LibraryDamagedError
 from indexer.manifest import write_json_atomically
 from indexer.vectors import Float16, Float32, next_frame_similarity
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _DOUBTFUL = "doubtful.json"
 #: A fragment is written with every append; LanceDB never merges them by itself.
@@ -276,6 +278,8 @@ def _connect(directory: Path) -> Any:
 
 
 def _videos_schema() -> pa.Schema:
+    import pyarrow as pa
+
     return pa.schema(
         [
             ("video_id", pa.int64()),
@@ -299,11 +303,15 @@ def _videos_schema() -> pa.Schema:
 
 def _readable(found: pa.Schema, schema: pa.Schema) -> bool:
     """Whether a table has these columns, but for later ones, for which :class:`VideoRow` has defaults."""
+    import pyarrow as pa
+
     wanted = [field for field in schema if field.name in found.names or field.name not in _LATER_COLUMNS]
     return bool(found.equals(pa.schema(wanted)))
 
 
 def _frames_schema(dimension: int) -> pa.Schema:
+    import pyarrow as pa
+
     return pa.schema(
         [
             ("video_id", pa.int64()),
@@ -316,6 +324,8 @@ def _frames_schema(dimension: int) -> pa.Schema:
 
 
 def _videos_table(rows: Sequence[VideoRow]) -> pa.Table:
+    import pyarrow as pa
+
     values = [{**vars(row), "paths": [os.fsencode(path) for path in row.paths]} for row in rows]
     return pa.Table.from_pylist(values, schema=_videos_schema())
 
@@ -325,6 +335,8 @@ def _video_row(values: dict[str, Any]) -> VideoRow:
 
 
 def _frames_table(videos: Sequence[VideoFrames], dimension: int, period_seconds: float) -> pa.Table:
+    import pyarrow as pa
+
     lengths = [len(video.vectors) for video in videos]
     index = np.concatenate([np.arange(n, dtype=np.int32) for n in lengths])
     following = np.concatenate([np.append(v.next_similarity, np.float32(np.nan)) for v in videos])

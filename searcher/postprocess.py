@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import savgol_filter
 
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve
@@ -45,6 +44,8 @@ def smooth(values: NDArray[np.floating], window: int) -> NDArray[np.floating]:
     """Savitzky-Golay of order 2 (eq. 8); the ends are read off the polynomial of the outermost window."""
     if window <= POLYNOMIAL_ORDER:
         return values
+    from scipy.signal import savgol_filter  # half a second, and the default method does not smooth
+
     smoothed: NDArray[np.floating] = savgol_filter(values, window, POLYNOMIAL_ORDER, mode="interp")
     return smoothed
 

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from indexer.errors import InputError
 from searcher.similarity import Curve
@@ -78,11 +77,19 @@ class Candidates:
 def smoothed(similarity: NDArray[np.floating], period_seconds: float) -> Floats:
     """S_c at every one of :data:`WIDTHS_SECONDS`: (n,) → (w, n) float64."""
     values = np.asarray(similarity, dtype=np.float64)
-    rows = [
-        gaussian_filter1d(values, width / period_seconds, mode="nearest") if width else values
-        for width in WIDTHS_SECONDS
-    ]
+    rows = [gaussian(values, width / period_seconds) if width else values for width in WIDTHS_SECONDS]
     return np.stack(rows)
+
+
+def gaussian(values: Floats, width: float) -> Floats:
+    """``values`` (n,) smoothed with a Gaussian of ``width`` samples, the ends going on for ever.
+
+    As ``scipy.ndimage.gaussian_filter1d(…, mode="nearest")``, whose import is a third of a search.
+    """
+    reach = int(4 * width + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    smoothed: Floats = np.convolve(np.pad(values, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
+    return smoothed
 
 
 def _last_lower(values: Floats) -> Places:

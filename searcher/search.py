@@ -13,7 +13,7 @@ from indexer.store import VideoRow
 from searcher.candidates import candidates
 from searcher.postprocess import postprocess
 from searcher.rank import Background, Moment, Ranked, best_first, direction, moment_score, video_score
-from searcher.select import Window, cut_positions, select
+from searcher.select import READ_RAW, Window, cut_positions, select
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve, Float32, frame_similarity
 
@@ -158,7 +158,8 @@ def _view(
 def _moments(view: _View, settings: SearchSettings, background: Background) -> Iterator[Ranked]:
     """The windows of one video; one that the localiser trusts less never scores above one it trusts more."""
     ceiling = float("inf")
-    for window in select(postprocess(view.curve, settings), settings):
+    curve = view.curve if settings.method in READ_RAW else postprocess(view.curve, settings)
+    for window in select(curve, settings):
         ceiling = min(ceiling, moment_score(view.score, view.curve.similarity, window, background))
         moment = Moment(
             path=view.video.path,

@@ -114,6 +114,8 @@ def proposals(curve: Curve, settings: SearchSettings) -> list[Window]:
 
 
 SELECT: Mapping[str, Select] = {"vc1": vc1, "vc2": vc2, "proposals": proposals}
+#: Methods to which postprocessing makes no difference: they look at the raw S_c.
+READ_RAW = frozenset({"proposals"})
 
 
 def select(curve: Curve, settings: SearchSettings) -> list[Window]:

@@ -20,6 +20,7 @@ from searcher.proposals import (
     Parameters,
     choose,
     describe,
+    gaussian,
     level_sets,
     load_rankers,
     overlaps,
@@ -290,3 +291,12 @@ def test_a_ranker_may_read_fewer_features():
         Parameters(("colour",), some.centre[:1], some.scale[:1], some.hidden[:, :1], some.bias, some.output)
     with pytest.raises(InputError, match="do not belong"):
         Parameters(names, some.centre[:2], some.scale[:3], some.hidden[:, :3], some.bias, some.output)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 75])
+@pytest.mark.parametrize("width", [0.3, 1.0, 3.0, 12.0])
+def test_the_gaussian_is_scipys(frames, width):
+    from scipy.ndimage import gaussian_filter1d
+
+    values = np.random.default_rng(frames).random(frames)
+    assert np.allclose(gaussian(values, width), gaussian_filter1d(values, width, mode="nearest"), atol=1e-12)

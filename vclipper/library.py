@@ -10,19 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer import manifest, segments
+import numpy as np
+
+from indexer import manifest, segments, snapshot, text_tower
 from indexer.build import IndexReport, OnProgress, index_files
 from indexer.discover import find_videos
-from indexer.encoder import DEFAULT_MODEL, Encoder, encode_images
-from indexer.errors import InputError, LibraryError
+from indexer.encoder import DEFAULT_MODEL, Encoder, OpenClipEncoder, encode_images
+from indexer.errors import InputError, LibraryDamagedError, LibraryError
 from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, gpu_reason
 from indexer.lock import holder, is_held, writing
 from indexer.manifest import Manifest
 from indexer.migrations import migrate
 from indexer.plan import absolute, make_plan
+from indexer.query_cache import QueryCache
 from indexer.relink import Relinking, plan_relinking
 from indexer.settings import DEFAULT_FPS, IndexSettings, period_of
 from indexer.store import Store, VideoRow
+from indexer.text_tower import TextTower
 from indexer.vectors import Float32, unit
 from indexer.verify import Problem, verify
 from searcher.filters import VideoFilter
@@ -85,6 +89,8 @@ class Library:
         self._store: Store | None = None
         self._corpus: Corpus | None = None
         self._corpus_versions = (-1, -1)
+        self._corpus_state = ""
+        self._text_tower: TextTower | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None, device: str = "auto") -> Library:
@@ -138,6 +144,7 @@ class Library:
             plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
             report = index_files(plan, store, lambda: self.encoder, settings, on_progress)
             segments.follow(self.path, store, store.videos())
+            self._export_text()
         return report
 
     @contextlib.contextmanager
@@ -149,6 +156,15 @@ class Library:
             migrate(self.path, store)
             store.recover()
             yield store
+
+    def _export_text(self) -> None:
+        """Write the text half of a model that is loaded beside the library, once (under the write lock)."""
+        made = manifest.load(self.path)
+        encoder = self._encoder
+        if isinstance(encoder, OpenClipEncoder) and not text_tower.is_saved(self.path, made.model_key):
+            from indexer.text_export import export
+
+            export(encoder, self.path, made.model_key)
 
     def _require(self, model: str | None, fps: float | None) -> None:
         """Refuse a model or sampling rate that did not make this library."""
@@ -306,9 +322,30 @@ class Library:
             if term.is_picture:
                 return self._embed_image(term.value)
             texts = [template.replace("{}", term.value) for template in templates]
-            return unit(self.encoder.encode_texts(texts).mean(axis=0))
+            return unit(self._embed_texts(texts).mean(axis=0))
 
         return embed(terms, one)
+
+    def _embed_texts(self, texts: Sequence[str]) -> Float32:
+        """(q, D) unit vectors: from earlier searches, the exported text half, or the model."""
+        made = manifest.load(self.path)
+        cache = QueryCache(self.path, made.model_key, made.dimension)
+        known = {text: vector for text in texts if (vector := cache.get(text)) is not None}
+        if new := [text for text in texts if text not in known]:
+            known.update(zip(new, self._encode_texts(new, made), strict=True))
+            for text in new:
+                cache.put(text, known[text])
+        return np.stack([known[text] for text in texts])
+
+    def _encode_texts(self, texts: Sequence[str], made: Manifest) -> Float32:
+        if self._encoder is None and self._text_tower is None:
+            self._text_tower = text_tower.load(self.path, made.model_key)
+        if self._encoder is None and self._text_tower is not None:
+            return self._text_tower.encode_texts(texts)
+        vectors = self.encoder.encode_texts(texts)
+        with contextlib.suppress(LibraryError, OSError), writing(self.path, "vclip search"):
+            self._export_text()
+        return vectors
 
     def _embed_image(self, image: object) -> Float32:
         picture = _open_image(image)  # before the model is loaded: a wrong path is said at once
@@ -329,6 +366,8 @@ class Library:
 
     def corpus(self) -> Corpus:
         """Index and videos as they are now; the index is brought up to date where it is not."""
+        if corpus := self._corpus_at_rest():
+            return corpus
         store = self._open_store()
         store.refresh()
         if self._corpus is None or self._corpus_versions != store.versions:
@@ -336,6 +375,25 @@ class Library:
             videos = store.videos()
             index = _on_gpu(self._follow(store, videos))
             self._corpus = Corpus(index, {v.video_id: v for v in videos}, store.period_seconds)
+        return self._corpus
+
+    def _corpus_at_rest(self) -> Corpus | None:
+        """The corpus without the tables, where nothing was committed since the index was made."""
+        state = snapshot.tables_state(self.path)
+        if self._corpus is not None and state and state == self._corpus_state:
+            return self._corpus
+        videos = snapshot.load(self.path, state) if state else None
+        if videos is None:
+            return None
+        made = manifest.load(self.path)
+        try:
+            index, index_state = segments.load(self.path, made.dimension)
+        except LibraryDamagedError:
+            return None
+        if index_state.table_versions != videos.table_versions:
+            return None
+        self._corpus = Corpus(_on_gpu(index), {v.video_id: v for v in videos.videos}, made.period_seconds)
+        self._corpus_state, self._corpus_versions = state, videos.table_versions
         return self._corpus
 
     def _open_store(self) -> Store:
@@ -358,6 +416,9 @@ class Library:
 
     def videos(self) -> list[VideoRow]:
         """The videos of the library, by path."""
+        state = snapshot.tables_state(self.path)
+        if state and (found := snapshot.load(self.path, state)):
+            return found.videos
         store = self._open_store()
         store.refresh()
         return store.videos()

@@ -1,0 +1,79 @@
+"""What a search needs of the tables, beside them in plain JSON: opening LanceDB alone takes a second.
+
+``start/videos.json`` holds the videos as they were when the index was last brought up to date, and which
+state of the tables that was. LanceDB adds a file to a table's ``_versions`` with every commit, so a look at
+two folders tells whether it still holds. Whoever finds it missing, damaged or behind opens the tables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.manifest import write_json_atomically
+from indexer.store import Store, VideoRow
+
+FOLDER = "start"
+_FILE_NAME = "videos.json"
+_FIELDS = tuple(field.name for field in dataclasses.fields(VideoRow))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The videos of the library, by path, and the table versions (videos, frames) that they are of."""
+
+    videos: list[VideoRow]
+    table_versions: tuple[int, int]
+
+
+def tables_state(library: Path) -> str:
+    """Names the present state of both tables without opening them; empty where they do not lie here."""
+    try:
+        names = [name for table in ("videos", "frames") for name in (table, *_version_files(library, table))]
+    except OSError:
+        return ""
+    return hashlib.blake2b("\n".join(names).encode(), digest_size=16).hexdigest()
+
+
+def _version_files(library: Path, table: str) -> list[str]:
+    return sorted(file.name for file in (library / "tables" / f"{table}.lance" / "_versions").iterdir())
+
+
+def save(library: Path, store: Store, videos: Sequence[VideoRow]) -> None:
+    """Keep ``videos``, all that the tables hold (the caller has the write lock)."""
+    state = tables_state(library)
+    if not state or load(library, state) is not None:
+        return
+    (library / FOLDER).mkdir(exist_ok=True)
+    columns = {name: [_plain(getattr(video, name)) for video in videos] for name in _FIELDS}
+    values = {"tables": state, "table_versions": store.versions, "videos": columns}
+    write_json_atomically(library / FOLDER / _FILE_NAME, values)
+
+
+def load(library: Path, state: str) -> Snapshot | None:
+    """The snapshot of this state of the tables; None where there is none."""
+    try:
+        values = json.loads((library / FOLDER / _FILE_NAME).read_text(encoding="utf-8"))
+        columns = values["videos"]
+        if values["tables"] != state or set(columns) != set(_FIELDS):
+            return None
+        versions = values["table_versions"]
+        rows = zip(*(columns[name] for name in _FIELDS), strict=True)
+        return Snapshot([_row(row) for row in rows], (int(versions[0]), int(versions[1])))
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _plain(value: object) -> object:
+    """JSON keeps the bytes of names that are not UTF-8, as Python's surrogates."""
+    return [str(path) for path in value] if isinstance(value, tuple) else value
+
+
+def _row(values: Sequence[object]) -> VideoRow:
+    named = dict(zip(_FIELDS, values, strict=True))
+    named["paths"] = tuple(Path(path) for path in named["paths"])  # type: ignore[attr-defined]
+    return VideoRow(**named)  # type: ignore[arg-type]

@@ -1,0 +1,179 @@
+"""The text half of a CLIP model in NumPy: a search by words need not wait for torch.
+
+Importing torch and OpenCLIP and building a model takes seconds, one short text through twelve small layers a
+twentieth of one. :mod:`indexer.text_export` writes the weights beside the library when the model is loaded
+anyway; here they are read through a memory map. ``start/text.json`` says what they are and which file holds
+them; it is replaced last, so a killed run leaves the old export or none.
+
+The arithmetic is that of OpenAI's CLIP (Radford et al. 2021): a causal transformer, read off at the end
+marker. What comes after that marker changes nothing, so it is not computed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.clip_tokenizer import ClipTokenizer
+from indexer.snapshot import FOLDER
+from indexer.vectors import Float32, unit
+
+FILE_NAME = "text.json"
+
+
+@dataclass(frozen=True)
+class TextShape:
+    """What the weights alone do not say.
+
+    Attributes:
+        layers, heads: of the transformer.
+        context_length: most tokens of a text. clean: what the tokeniser does first.
+        quick_gelu: x·σ(1.702x) instead of the exact GELU. epsilon: of the layer norms.
+    """
+
+    layers: int
+    heads: int
+    context_length: int
+    clean: str
+    quick_gelu: bool
+    epsilon: float
+
+
+class TextTower:
+    """Texts → unit vectors.
+
+    Args:
+        shape: the architecture.
+        weights: float32 arrays by OpenCLIP's names, ``text_projection`` as (width, D).
+    """
+
+    def __init__(self, shape: TextShape, weights: Mapping[str, Float32]) -> None:
+        self._shape, self._weights = shape, weights
+        self._tokenize = ClipTokenizer(shape.context_length, shape.clean)
+        self._activate = _quick_gelu if shape.quick_gelu else _gelu
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """q texts → (q, D) float32 unit vectors."""
+        return unit(np.stack([self._features(self._tokenize(text)) for text in texts]))
+
+    def _features(self, tokens: Sequence[int]) -> Float32:
+        weights = self._weights
+        tokens = tokens[: int(np.argmax(tokens)) + 1]  # the end marker has the highest number
+        x = weights["token_embedding.weight"][list(tokens)] + weights["positional_embedding"][: len(tokens)]
+        for layer in range(self._shape.layers):
+            block = f"transformer.resblocks.{layer}."
+            x = x + self._attention(self._norm(x, f"{block}ln_1"), f"{block}attn.")
+            hidden = self._activate(self._linear(self._norm(x, f"{block}ln_2"), f"{block}mlp.c_fc."))
+            x = x + self._linear(hidden, f"{block}mlp.c_proj.")
+        features: Float32 = self._norm(x[-1:], "ln_final")[0] @ weights["text_projection"]
+        return features
+
+    def _attention(self, x: Float32, name: str) -> Float32:
+        length, width = x.shape
+        heads = self._shape.heads
+        projected = self._linear(x, f"{name}in_proj_").reshape(length, 3, heads, width // heads)
+        queries, keys, values = projected.transpose(1, 2, 0, 3)
+        scores = queries @ keys.transpose(0, 2, 1) / np.float32(math.sqrt(width // heads))
+        mixed = _softmax(scores + np.triu(np.full((length, length), -np.inf, np.float32), 1)) @ values
+        return self._linear(mixed.transpose(1, 0, 2).reshape(length, width), f"{name}out_proj.")
+
+    def _linear(self, x: Float32, name: str) -> Float32:
+        product: Float32 = x @ self._weights[f"{name}weight"].T + self._weights[f"{name}bias"]
+        return product
+
+    def _norm(self, x: Float32, name: str) -> Float32:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        deviation = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + np.float32(self._shape.epsilon))
+        normed: Float32 = centred / deviation * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
+        return normed
+
+
+def _softmax(scores: Float32) -> Float32:
+    shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    out: Float32 = shares / shares.sum(axis=-1, keepdims=True)
+    return out
+
+
+def _gelu(x: Float32) -> Float32:
+    erf = np.frompyfunc(math.erf, 1, 1)(x * np.float32(math.sqrt(0.5))).astype(np.float32)
+    activated: Float32 = x * np.float32(0.5) * (np.float32(1) + erf)
+    return activated
+
+
+def _quick_gelu(x: Float32) -> Float32:
+    activated: Float32 = x / (np.float32(1) + np.exp(np.float32(-1.702) * x))
+    return activated
+
+
+# ---- beside the library
+
+
+def save(library: Path, model: str, shape: TextShape, weights: Mapping[str, Float32]) -> None:
+    """Write the export of ``model`` (the caller has the write lock), in place of any other."""
+    from indexer.manifest import write_json_atomically
+
+    folder = library / FOLDER
+    folder.mkdir(exist_ok=True)
+    file = folder / _weights_name(model)
+    _write_flat(file, weights)
+    layout = {name: list(array.shape) for name, array in weights.items()}
+    values = {"model": model, "weights": file.name, "shape": asdict(shape), "layout": layout}
+    write_json_atomically(folder / FILE_NAME, values)
+    for other in folder.glob("text-*"):
+        if other != file:
+            other.unlink(missing_ok=True)
+
+
+def load(library: Path, model: str) -> TextTower | None:
+    """The exported text half of ``model``; None where there is none, or it is damaged or another model's."""
+    try:
+        values = json.loads((library / FOLDER / FILE_NAME).read_text(encoding="utf-8"))
+        if values["model"] != model:
+            return None
+        flat = np.load(library / FOLDER / str(values["weights"]), mmap_mode="r", allow_pickle=False)
+        return TextTower(TextShape(**values["shape"]), _views(flat, values["layout"]))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, ImportError):
+        return None
+
+
+def is_saved(library: Path, model: str) -> bool:
+    """Whether :func:`load` would find something."""
+    return load(library, model) is not None
+
+
+def _weights_name(model: str) -> str:
+    import hashlib
+
+    return f"text-{hashlib.blake2b(model.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}.npy"
+
+
+def _write_flat(path: Path, weights: Mapping[str, Float32]) -> None:
+    """All arrays one after the other in one .npy file, flushed to disk before it gets its name."""
+    import os
+
+    temporary = path.with_suffix(".new")
+    flat = np.concatenate([np.asarray(array, dtype=np.float32).reshape(-1) for array in weights.values()])
+    with temporary.open("wb") as file:
+        np.save(file, flat)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _views(flat: Float32, layout: Mapping[str, Any]) -> dict[str, Float32]:
+    """The arrays in a flat one, by name; ValueError when their sizes do not add up to its length."""
+    views: dict[str, Float32] = {}
+    start = 0
+    for name, shape in layout.items():
+        end = start + math.prod(shape)
+        views[name] = np.asarray(flat[start:end]).reshape(shape)
+        start = end
+    if flat.dtype != np.float32 or start != len(flat):
+        raise ValueError(f"{len(flat)} numbers for {start}")
+    return views
