@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 
 from indexer.errors import InputError
+from indexer.ignore import Ignores
 
 VIDEO_SUFFIXES = frozenset(
     "." + suffix
@@ -29,55 +30,66 @@ _BLOCK_BYTES = 64 << 10
 _BLOCKS = 256
 
 
-def find_videos(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
+def find_videos(paths: Sequence[str | os.PathLike[str]], exclude: Sequence[str] = ()) -> list[Path]:
     """Absolute paths of the video files that ``paths`` mean, sorted, each file once.
 
     A folder stands for the video files below it (by suffix; hidden names are left out; links are
     followed, each folder entered once). A file stands for itself whatever its suffix. Anything else
-    is read as a glob, ``**`` included.
+    is read as a glob, ``**`` included. What :mod:`indexer.ignore` leaves out is left out, named or not.
+
+    Args:
+        paths: what the user named.
+        exclude: patterns of what to leave out.
 
     Raises:
-        InputError: a path that does not exist, a glob that matches nothing.
+        InputError: a path that does not exist, a glob that matches nothing, a pattern that is none.
     """
+    ignores = Ignores(exclude)
     found: dict[tuple[int, int], Path] = {}
     entered: set[tuple[int, int]] = set()
     for path in paths:
-        for file in sorted(_expand(Path(path).expanduser(), entered)):
-            found.setdefault(_identity(file), file)
+        for file in sorted(_expand(Path(path).expanduser(), entered, ignores)):
+            if not ignores.leaves_out(file):
+                found.setdefault(_identity(file), file)
     return sorted(found.values())
 
 
-def _expand(path: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
+def is_video_name(name: str) -> bool:
+    """Whether a file in a folder is taken for a video: by its suffix, unless it is hidden."""
+    return not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _expand(path: Path, entered: set[tuple[int, int]], ignores: Ignores) -> Iterator[Path]:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would also follow the user's links
     if path.is_dir():
-        yield from _walk(path, entered)
+        yield from _walk(path, entered, ignores)
     elif os.path.lexists(path):
         yield path
     else:
-        yield from _glob(path, entered)
+        yield from _glob(path, entered, ignores)
 
 
-def _glob(path: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
+def _glob(path: Path, entered: set[tuple[int, int]], ignores: Ignores) -> Iterator[Path]:
     matches = glob.glob(str(path), recursive=True) if glob.has_magic(str(path)) else []  # noqa: PTH207
     if not matches:
         raise InputError(f"{printable(path)}: no such file or folder", "Check the path; nothing was indexed")
     for match in map(Path, matches):
         if match.is_dir():
-            yield from _walk(match, entered)
+            yield from _walk(match, entered, ignores)
         elif match.suffix.lower() in VIDEO_SUFFIXES:
             yield match
 
 
-def _walk(folder: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
+def _walk(folder: Path, entered: set[tuple[int, int]], ignores: Ignores) -> Iterator[Path]:
     for base, folders, files in os.walk(folder, followlinks=True):
         identity = _identity(Path(base))
-        if identity in entered:  # a link that leads back, or a folder named twice
+        if identity in entered or ignores.leaves_out_folder(Path(base)):  # a link that leads back, or named twice
             folders.clear()
             continue
         entered.add(identity)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
+            if is_video_name(name):
                 yield Path(base, name)
 
 

@@ -19,6 +19,7 @@ class IndexSettings:
         workers: decode processes; 0 means one per core.
         force: index unchanged files again.
         prune: take out videos whose files are gone.
+        exclude: patterns of what is left out, see :class:`indexer.ignore.Ignores`.
         decode_timeout_seconds: a decoder that is silent for this long is stopped.
         flush_rows, flush_seconds: finished videos are written when this many frames have come together,
             or at the latest after this time.
@@ -31,6 +32,7 @@ class IndexSettings:
     workers: int = 0
     force: bool = False
     prune: bool = False
+    exclude: tuple[str, ...] = ()
     decode_timeout_seconds: float = 60.0
     flush_rows: int = 8192
     flush_seconds: float = 5.0

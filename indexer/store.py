@@ -141,9 +141,12 @@ class Store:
         return int(self._videos.version), int(self._frames.version)
 
     def refresh(self) -> None:
-        """See what other processes committed since the tables were opened."""
-        self._videos.checkout_latest()
-        self._frames.checkout_latest()
+        """See what other processes committed since the tables were opened: both tables as of one instant."""
+        version = None
+        while version != self._videos.version:  # a commit in between: its frames may be newer or gone
+            version = self._videos.version
+            self._frames.checkout_latest()
+            self._videos.checkout_latest()
 
     # ---- reading
 

@@ -17,11 +17,13 @@ from vclipper import __version__
 from vclipper.commands.index import INTERRUPTED, index
 from vclipper.commands.keep import info, list_videos, models, relink, remove, verify
 from vclipper.commands.search import search
+from vclipper.commands.watch import watch
 
 DEBUG = "VCLIP_DEBUG"
 #: In the order of `vclip --help`.
 COMMANDS = (
     index,
+    watch,
     search,
     info,
     list_videos,

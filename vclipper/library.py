@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,8 @@ from vclipper.models import canonical_name, fingerprint_of, load_encoder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from indexer.watch import WatchSettings
 
 Paths = Sequence[str | os.PathLike[str]]
 LoadEncoder = Callable[[str, str], Encoder]
@@ -133,19 +136,61 @@ class Library:
             LibraryLockedError: another process is writing to the library.
         """
         settings = settings or IndexSettings()
-        files, roots = find_videos(paths), absolute(paths)
-        period_seconds = period_of(DEFAULT_FPS if fps is None else fps)
-        if not manifest.exists(self.path):
-            self._refuse_strange_folder()
-            encoder = self._encoder_for(model or DEFAULT_MODEL)  # before anything is written
-            self._create(encoder, period_seconds)
-        self._require(model, fps)
+        files, roots = find_videos(paths, settings.exclude), absolute(paths)
+        self._make_or_require(model, fps)
         with self._writer("vclip index") as store:
             plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
             report = index_files(plan, store, lambda: self.encoder, settings, on_progress)
             segments.follow(self.path, store, store.videos())
             self._export_text()
         return report
+
+    def watch(
+        self,
+        paths: Paths,
+        settings: IndexSettings | None = None,
+        watching: WatchSettings | None = None,
+        on_report: Callable[[IndexReport], None] = lambda report: None,
+        on_note: Callable[[str], None] = lambda text: None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Index what is below ``paths`` and what comes there, until ``stop`` is set. One watcher a library.
+
+        Args:
+            paths: folders, or files; those that are away are waited for.
+            settings: of the index runs.
+            watching: how long a file must not have changed, and so on.
+            on_report: called after each index run.
+            on_note: called with what a person should know: a drive that is away, a library that is locked.
+            stop: ends it; an index run under way keeps what is finished.
+
+        Raises:
+            LibraryLockedError: another process watches for this library.
+        """
+        from indexer.watch import WatchSettings as Defaults
+        from vclipper.watching import Watch
+
+        self._make_or_require(None, None)
+        options = (settings or IndexSettings(), watching or Defaults())
+        Watch(self, absolute(paths), *options, on_report, on_note, stop or threading.Event()).run()
+
+    def watch_state(self, paused: bool | None = None) -> str:
+        """Who watches for this library, in words; ``paused`` lets watchers pause or go on first."""
+        from vclipper import watching
+
+        manifest.load(self.path)
+        if paused is not None:
+            watching.set_paused(self.path, paused)
+        return watching.describe(self.path)
+
+    def _make_or_require(self, model: str | None, fps: float | None) -> None:
+        """Make the library where there is none; else refuse a model or rate that did not make it."""
+        period_seconds = period_of(DEFAULT_FPS if fps is None else fps)
+        if not manifest.exists(self.path):
+            self._refuse_strange_folder()
+            encoder = self._encoder_for(model or DEFAULT_MODEL)  # before anything is written
+            self._create(encoder, period_seconds)
+        self._require(model, fps)
 
     @contextlib.contextmanager
     def _writer(self, what: str) -> Iterator[Store]:

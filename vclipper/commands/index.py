@@ -21,6 +21,12 @@ INTERRUPTED = 130
 @click.option("--workers", type=int, default=0, help="Decode processes.  [default: one per core]")
 @library_option
 @click.option("--force", is_flag=True, help="Index unchanged files again.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help='Leave out what matches, as in .gitignore; also: .vclipignore files. E.g. "private/".',
+)
 @click.option("--prune", is_flag=True, help="Take out videos whose files are gone.")
 @click.option(
     "--decode-timeout",
@@ -39,6 +45,7 @@ def index(
     workers: int,
     library: str | None,
     force: bool,
+    exclude: tuple[str, ...],
     prune: bool,
     decode_timeout: float,
     as_json: bool,
@@ -48,7 +55,12 @@ def index(
     from vclipper.progress import progress_bar
 
     settings = IndexSettings(
-        batch_size=batch_size, workers=workers, force=force, prune=prune, decode_timeout_seconds=decode_timeout
+        batch_size=batch_size,
+        workers=workers,
+        force=force,
+        prune=prune,
+        exclude=exclude,
+        decode_timeout_seconds=decode_timeout,
     )
     opened = open_library(library, device)
     with progress_bar(shown=not as_json) as (on_progress, on_scan):

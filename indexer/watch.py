@@ -1,0 +1,224 @@
+"""Which videos below some folders are new or changed and have stopped growing.
+
+The system tells of changes (watchdog); a scan from time to time finds what it did not tell: links, network
+drives, a queue that ran over. Drives come and go: when what is mounted changes, everything is watched anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from indexer.discover import find_videos, is_video_name, printable
+from indexer.errors import InputError
+from indexer.ignore import FILE_NAME, Ignores
+
+#: Size, time of the last change in nanoseconds, inode.
+Signature = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    """How folders are watched.
+
+    Attributes:
+        settle_seconds: a file that did not change for so long has stopped growing.
+        poll_seconds: look at all folders so often instead of being told (network drives); 0: be told.
+        rescan_seconds: while being told, look at all folders so often anyway.
+
+    Raises:
+        InputError: a time out of its bounds.
+    """
+
+    settle_seconds: float = 5.0
+    poll_seconds: float = 0.0
+    rescan_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        for name in ("settle_seconds", "poll_seconds", "rescan_seconds"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"{name} is {getattr(self, name)}", "It must be 0 or more")
+
+
+class Watcher:
+    """Files below ``roots``, each given out once when it has settled, and again when it changes.
+
+    Use as a context manager. All methods are called in one thread.
+
+    Args:
+        roots: absolute folders or files; those that are away are waited for.
+        exclude: patterns of what to leave out.
+        settings: times.
+        is_known: whether a file need not be given out, as it was before the watch began.
+        on_note: told what cannot be watched and why.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        exclude: Sequence[str] = (),
+        settings: WatchSettings | None = None,
+        is_known: Callable[[Path, os.stat_result], bool] = lambda path, status: False,
+        on_note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._roots, self._exclude = roots, exclude
+        self._settings = settings or WatchSettings()
+        self._is_known, self._on_note = is_known, on_note
+        self._given: dict[Path, Signature] = {}
+        self._growing: dict[Path, tuple[Signature, float]] = {}
+        self._told: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        self._observer: Any = None
+        self._places: object = None
+        self._next_scan = 0.0
+
+    def __enter__(self) -> Watcher:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._end_observer()
+
+    def settled(self) -> list[Path]:
+        """New and changed files that have stopped growing, sorted; each is given out once."""
+        self._look()
+        now = time.monotonic()
+        ready = []
+        for path, (signature, since) in list(self._growing.items()):
+            current = _signature(path)
+            if current is None:
+                del self._growing[path]
+            elif current != signature:
+                self._growing[path] = current, now
+            elif now - since >= self._settings.settle_seconds:
+                del self._growing[path]
+                self._given[path] = current
+                ready.append(path)
+        return sorted(ready)
+
+    def put_back(self, paths: Sequence[Path]) -> None:
+        """Give these files out again: nothing came of them."""
+        for path in paths:
+            signature = self._given.pop(path, None)
+            if signature is not None:
+                self._growing[path] = signature, 0.0
+
+    def _look(self) -> None:
+        places = _places(self._roots)
+        if places != self._places:  # the first look; a drive came or went
+            self._places = places
+            self._watch_anew()
+            self._next_scan = 0.0
+        if time.monotonic() >= self._next_scan:
+            self._scan(self._roots)
+            every = self._settings.poll_seconds or self._settings.rescan_seconds
+            self._next_scan = time.monotonic() + every
+        for path in self._take_told():
+            self._consider(path)
+
+    def _take_told(self) -> set[Path]:
+        told = set()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                told.add(self._told.get_nowait())
+        return told
+
+    def _consider(self, path: Path) -> None:
+        """A path that the system named: a file, a folder that came, a list of what to leave out."""
+        if path.name == FILE_NAME:
+            self._scan([path.parent])
+        elif path.is_dir():
+            self._scan([path])
+        elif is_video_name(path.name) and not Ignores(self._exclude).leaves_out(path):
+            self._offer(path)
+
+    def _scan(self, roots: Sequence[Path]) -> None:
+        for path in find_videos([root for root in roots if root.exists()], self._exclude):
+            self._offer(path)
+
+    def _offer(self, path: Path) -> None:
+        signature = _signature(path)
+        if signature is None or path in self._growing or self._given.get(path) == signature:
+            return
+        if path not in self._given and self._is_known(path, path.stat()):
+            self._given[path] = signature
+            return
+        self._growing[path] = signature, time.monotonic()
+
+    def _watch_anew(self) -> None:
+        self._end_observer()
+        if self._settings.poll_seconds:
+            return
+        from watchdog.observers import Observer
+
+        self._observer = Observer()
+        self._observer.start()
+        for root in self._roots:
+            self._listen_to(root)
+
+    def _listen_to(self, root: Path) -> None:
+        try:
+            self._observer.schedule(_Listener(self._told.put), str(root), recursive=True)
+        except FileNotFoundError:
+            self._on_note(f"{printable(root)} is not there; waiting for it")
+        except OSError as error:  # more folders than the system watches
+            again = f"it is looked at every {self._settings.rescan_seconds:g} s"
+            self._on_note(f"{printable(root)} cannot be watched ({error.strerror}); {again}")
+
+    def _end_observer(self) -> None:
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join()
+            self._observer = None
+
+
+class _Listener:
+    """A watchdog event handler: passes on the paths of what was made, changed or moved."""
+
+    IGNORED = frozenset({"opened", "closed_no_write", "deleted"})
+
+    def __init__(self, tell: Callable[[Path], None]) -> None:
+        self._tell = tell
+
+    def dispatch(self, event: Any) -> None:
+        """Called by watchdog, in its thread."""
+        is_touched_folder = event.is_directory and event.event_type == "modified"
+        if event.event_type not in self.IGNORED and not is_touched_folder:
+            self._tell(Path(os.fsdecode(event.dest_path or event.src_path)))
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _places(roots: Sequence[Path]) -> object:
+    """What the roots are now: their inodes, and what is mounted below them."""
+    return [_identity(root) for root in roots], sorted(_mounts_below(roots))
+
+
+def _identity(root: Path) -> tuple[int, int] | None:
+    try:
+        status = root.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _mounts_below(roots: Sequence[Path]) -> Iterator[str]:
+    try:
+        lines = Path("/proc/self/mounts").read_bytes().splitlines()
+    except OSError:  # not Linux: roots that change, and scans, have to do
+        return
+    for line in lines:
+        device, place = os.fsdecode(line).split(" ")[:2]
+        folder = Path(place.replace("\\040", " "))  # how the table writes a space
+        if any(folder == root or root in folder.parents for root in roots):
+            yield f"{device} {place}"

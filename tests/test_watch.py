@@ -1,0 +1,264 @@
+"""vclip watch: files that come, grow, move; drives that go and come back; pauses, restarts, two at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from indexer.errors import LibraryLockedError
+from indexer.settings import IndexSettings
+from indexer.watch import Watcher, WatchSettings
+from tests.fakes import make_film, open_library
+from vclipper import watching
+
+QUICK = WatchSettings(settle_seconds=0.3)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(watching, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(watching, "RETRY_SECONDS", 0.2)
+
+
+@pytest.fixture
+def film(tmp_path):
+    return make_film(tmp_path / "made" / "film.mp4", [("red", 4), ("lime", 4)])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    return folder
+
+
+class Running:
+    """A watch in a thread; what it reported, in order."""
+
+    def __init__(self, library, paths, watching=QUICK, **settings) -> None:
+        self.stop, self.reports, self.notes = threading.Event(), [], []
+        options = (
+            IndexSettings(workers=1, **settings),
+            watching,
+            self.reports.append,
+            self.notes.append,
+            self.stop,
+        )
+        self.thread = threading.Thread(target=library.watch, args=(paths, *options))
+
+    def __enter__(self) -> Running:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.stop.set()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+    def wait_for(self, happened, seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while not happened():
+            assert time.monotonic() < deadline, (self.reports, self.notes)
+            assert self.thread.is_alive()
+            time.sleep(0.05)
+
+    def added(self) -> list[str]:
+        return [note.path.name for report in self.reports for note in report.added]
+
+
+@pytest.fixture
+def library(tmp_path):
+    return open_library(tmp_path / "lib")
+
+
+@pytest.mark.parametrize(
+    "how", [QUICK, WatchSettings(settle_seconds=0.3, poll_seconds=0.2)], ids=["told", "polls"]
+)
+def test_what_is_there_and_what_comes_is_indexed(library, folder, film, how):
+    shutil.copy(film, folder / "before.mp4")
+    (folder / ".vclipignore").write_text("private/\n")
+    with Running(library, [folder], how, exclude=("*.part.mp4",)) as watch:
+        watch.wait_for(lambda: watch.added() == ["before.mp4"])
+        (folder / "private").mkdir()
+        shutil.copy(make_film(film.parent / "x.mp4", [("cyan", 4)]), folder / "private" / "x.mp4")
+        shutil.copy(film.parent / "x.mp4", folder / "x.part.mp4")
+        (folder / "new").mkdir()
+        shutil.copy(make_film(film.parent / "y.mp4", [("white", 4)]), folder / "new" / "y.mp4")
+        watch.wait_for(lambda: watch.added() == ["before.mp4", "y.mp4"])
+        (folder / "x.part.mp4").rename(folder / "x.mp4")
+        watch.wait_for(lambda: watch.added() == ["before.mp4", "y.mp4", "x.mp4"])
+        (folder / "x.mp4").rename(folder / "z.mp4")
+        watch.wait_for(lambda: "z.mp4" in [n.path.name for r in watch.reports for n in r.relinked])
+    assert sorted(v.path.name for v in library.videos()) == ["before.mp4", "y.mp4", "z.mp4"]
+    assert library.verify() == []
+
+
+def test_a_growing_file_is_waited_for(folder, film):
+    data = film.read_bytes()
+    with (
+        Watcher([folder], settings=WatchSettings(settle_seconds=0.6)) as watcher,
+        (folder / "a.mp4").open("wb") as out,
+    ):
+        for i in range(5):
+            out.write(data[i * len(data) // 5 : (i + 1) * len(data) // 5])
+            out.flush()
+            assert watcher.settled() == []
+            time.sleep(0.3)  # less than it takes to settle, so it may never be given out before the last part
+        deadline = time.monotonic() + 10
+        while not (given := watcher.settled()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert given == [folder / "a.mp4"]
+        assert (folder / "a.mp4").read_bytes() == data
+        time.sleep(0.7)
+        assert watcher.settled() == []  # once
+        watcher.put_back(given)
+        assert watcher.settled() == given  # nothing came of it: again
+
+
+def test_a_drive_that_goes_and_comes_back(library, folder, film, tmp_path):
+    shutil.copy(film, folder / "a.mp4")
+    with Running(library, [folder]) as watch:
+        watch.wait_for(lambda: watch.added() == ["a.mp4"])
+        folder.rename(tmp_path / "unplugged")
+        watch.wait_for(lambda: any("inbox is not there" in note for note in watch.notes))
+        assert [v.path.name for v in library.videos()] == ["a.mp4"]
+        shutil.copy(make_film(film.parent / "b.mp4", [("blue", 4)]), tmp_path / "unplugged" / "b.mp4")
+        (tmp_path / "unplugged").rename(folder)
+        watch.wait_for(lambda: watch.added() == ["a.mp4", "b.mp4"])
+        shutil.copy(make_film(film.parent / "c.mp4", [("cyan", 4)]), folder / "c.mp4")
+        watch.wait_for(lambda: watch.added() == ["a.mp4", "b.mp4", "c.mp4"])
+
+
+def mounted(place: Path) -> bool:
+    place.mkdir(exist_ok=True)
+    return (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "t", str(place)], capture_output=True).returncode
+        == 0
+    )
+
+
+def test_unmounting_and_mounting_below_a_watched_folder(library, folder, film):
+    place = folder / "stick"
+    if not mounted(place):
+        pytest.skip("mounting needs root")
+    try:
+        shutil.copy(film, place / "a.mp4")
+        with Running(library, [folder]) as watch:
+            watch.wait_for(lambda: watch.added() == ["a.mp4"])
+            subprocess.run(["umount", str(place)], check=True)
+            time.sleep(0.3)
+            assert mounted(place)
+            shutil.copy(make_film(film.parent / "b.mp4", [("blue", 4)]), place / "b.mp4")
+            watch.wait_for(lambda: watch.added() == ["a.mp4", "b.mp4"])
+        assert [v.path.name for v in library.videos()] == ["a.mp4", "b.mp4"]
+    finally:
+        subprocess.run(["umount", str(place)], check=False)
+
+
+def test_pause_and_resume(library, folder, film):
+    with Running(library, [folder]) as watch:
+        watch.wait_for(lambda: (library.path / "watcher.json").exists())
+        assert library.watch_state(paused=True).endswith(", paused")
+        shutil.copy(film, folder / "a.mp4")
+        time.sleep(1)
+        assert watch.added() == []
+        assert "`vclip watch`" in library.watch_state(paused=False)
+        watch.wait_for(lambda: watch.added() == ["a.mp4"])
+    assert library.watch_state() == "nobody watches"
+
+
+def test_a_pause_during_a_run_keeps_what_is_finished(library, folder, film, monkeypatch):
+    for colour in ("red", "lime", "blue", "white"):
+        make_film(folder / f"{colour}.mp4", [(colour, 4), ("black", 2)])
+    index = library.index
+    runs = []
+
+    def index_and_pause(paths, settings, on_progress):
+        def after_the_first(progress):
+            if len(runs) == 1 and progress.files_done == 1:
+                library.watch_state(paused=True)
+            on_progress(progress)
+
+        runs.append(len(paths))
+        return index(paths, settings=settings, on_progress=after_the_first)
+
+    monkeypatch.setattr(library, "index", index_and_pause)
+    with Running(library, [folder], batch_size=1) as watch:
+        watch.wait_for(lambda: watch.reports)
+        assert watch.reports[0].interrupted
+        assert len(watch.added()) == 1
+        library.watch_state(paused=False)
+        watch.wait_for(lambda: len(watch.added()) == 4)
+    assert runs[0] == 4
+    assert library.verify() == []
+
+
+def test_a_restart_catches_up_and_reads_nothing_again(library, folder, film, monkeypatch):
+    shutil.copy(film, folder / "a.mp4")
+    os.utime(folder / "a.mp4", (1, 1))
+    with Running(library, [folder]) as watch:
+        watch.wait_for(lambda: watch.added() == ["a.mp4"])
+    make_film(folder / "b.mp4", [("blue", 4)])
+    again = open_library(library.path)
+    with Running(again, [folder]) as watch:
+        watch.wait_for(lambda: watch.added() == ["b.mp4"])
+        assert watch.reports[0].skipped == []  # a.mp4 was not looked at
+
+
+def test_one_watcher_a_library_and_writers_in_between(library, folder, film, tmp_path):
+    with Running(library, [folder]) as watch:
+        watch.wait_for(lambda: (library.path / "watcher.json").exists())
+        with pytest.raises(LibraryLockedError, match=r"watched for by `vclip watch` \(process"):
+            open_library(library.path).watch([folder], stop=threading.Event())
+        from indexer.lock import writing
+
+        with writing(library.path, "vclip index"):
+            shutil.copy(film, folder / "a.mp4")
+            watch.wait_for(lambda: any("is being written by `vclip index`" in note for note in watch.notes))
+        watch.wait_for(lambda: watch.added() == ["a.mp4"])
+
+
+def test_a_bad_file_is_said_once_and_tried_again_when_it_changes(library, folder, film):
+    (folder / "a.mp4").write_bytes(film.read_bytes()[:200])
+    with Running(library, [folder]) as watch:
+        watch.wait_for(lambda: watch.reports)
+        assert [n.path.name for n in watch.reports[0].failed] == ["a.mp4"]
+        time.sleep(1)
+        assert len(watch.reports) == 1
+        shutil.copy(film, folder / "a.mp4")
+        watch.wait_for(lambda: watch.added() == ["a.mp4"])
+
+
+COMMAND = """
+import sys
+import vclipper.library
+from tests.fakes import load_fake
+from vclipper import cli
+if __name__ == "__main__":
+    vclipper.library.Library.__init__.__defaults__ = ("cpu", load_fake)
+    sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def test_the_command_until_a_signal(folder, film, tmp_path, number):
+    script = tmp_path / "vclip.py"
+    script.write_text(COMMAND)
+    shutil.copy(film, folder / "a.mp4")
+    words = ["watch", str(folder), "--library", str(tmp_path / "lib"), "--settle", "0.2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, str(script), *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert "1 added" in child.stdout.readline()
+        child.send_signal(number)
+        assert child.wait(20) == 0
+    assert len(open_library(tmp_path / "lib").videos()) == 1
