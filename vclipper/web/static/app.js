@@ -162,7 +162,7 @@ class App {
 
   #tellSummary() {
     const { total, elapsed_ms: milliseconds } = this.answer;
-    find("#summary").textContent = total ? `${counted(total, "moment")} · ${Math.max(1, Math.round(milliseconds))} ms` : "";
+    find("#summary").textContent = total ? `${counted(total, "moment")} · ${took(milliseconds)}` : "";
   }
 
   #showNothing() {
@@ -554,6 +554,8 @@ class App {
     return false;
   }
 }
+
+const took = (milliseconds) => (milliseconds < 1000 ? `${Math.max(1, Math.round(milliseconds))} ms` : `${(milliseconds / 1000).toFixed(1)} s`);
 
 /** The moment that an address names: {key, cut}. */
 function atOf(parameters) {

@@ -197,7 +197,7 @@ class Group {
     this.list = el("div", { class: "cards" });
     this.more = el("button", { type: "button", class: "link group-more", hidden: true, on: { click: () => this.showAll() } });
     const name = el("button", { type: "button", class: "group-name", title: video.path, on: { click: () => open(this.cards[0].moment) } }, video.name);
-    const facts = [video.folder, lengthOf(video.duration_seconds), video.partial ? "indexed only in part" : ""].filter(Boolean).join(" · ");
+    const facts = [shortFolder(video.folder), lengthOf(video.duration_seconds), video.partial ? "indexed only in part" : ""].filter(Boolean).join(" · ");
     const offline = video.online ? null : el("span", { class: "tag", title: "The file is not there; its drive may not be connected" }, icon("offline"), "offline");
     const head = el("header", { class: "group-head" }, el("h2", {}, name), el("p", {}, facts), offline, this.strip);
     this.root = el("section", { class: "group", aria: { label: video.name } }, head, this.list, this.more);
@@ -206,7 +206,7 @@ class Group {
   add(card) {
     this.cards.push(card);
     this.list.append(card);
-    this.#mark(card.moment);
+    this.#mark(card.moment, this.cards.length);
     card.hidden = !this.isOpen && this.cards.length > GROUP_CARDS;
     const rest = this.cards.length - GROUP_CARDS;
     this.more.hidden = this.isOpen || rest <= 0;
@@ -220,8 +220,10 @@ class Group {
     find(".card-open", this.cards[GROUP_CARDS]).focus();
   }
 
-  #mark({ start_seconds: start, end_seconds: end }) {
+  /** Where the moment is in the video; the first is the strongest. */
+  #mark({ start_seconds: start, end_seconds: end }, place) {
     const mark = el("span", {});
+    mark.style.opacity = String(Math.max(0.18, 1.2 / (place + 0.2) ** 1.2));
     const whole = Math.max(this.video.duration_seconds, 0.1);
     mark.style.left = `${(100 * start) / whole}%`;
     mark.style.width = `${(100 * (end - start)) / whole}%`;
@@ -236,6 +238,9 @@ export function still(address) {
   picture.addEventListener("error", () => picture.remove());
   return frame;
 }
+
+/** The last two parts of a folder's path; the whole one stands in the title. */
+export const shortFolder = (folder) => folder.split("/").filter(Boolean).slice(-2).join("/");
 
 /** Whether the player stands beside the list (and not over it). */
 export const isDocked = () => matchMedia("(min-width: 1000px)").matches;

@@ -35,7 +35,7 @@ export function startPage(library, { onExample, onVideo, onError }) {
     "div",
     { class: "start" },
     el("h1", {}, "Find the moment."),
-    el("p", { class: "lead" }, `Say what is to be seen, or drop a picture. Searching ${counted(library.videos, "video")}, ${lengthOf(library.video_seconds)} in all.`),
+    el("p", { class: "lead" }, `Say what is to be seen, or drop a picture. This library holds ${counted(library.videos, "video")}, ${lengthOf(library.video_seconds)} in all.`),
     el("p", { class: "examples" }, ...examples.map((text) => el("button", { type: "button", class: "example", on: { click: () => onExample(text) } }, text))),
     el("h2", { class: "section" }, "In the library"),
     grid,

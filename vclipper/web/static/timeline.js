@@ -68,6 +68,7 @@ export class Timeline {
     this.data = data;
     this.rawRange = scale.rangeOf(data.similarity ?? []);
     this.range = scale.rangeOf(data.postprocessed ?? []);
+    this.confidences = scale.rangeOf(data.windows.map(({ confidence }) => confidence));
     this.draw();
   }
 
@@ -340,14 +341,21 @@ export class Timeline {
     context.fillRect(0, top + height, width, 1);
   }
 
-  #drawWindows({ context, width }, { top, height }) {
-    for (const { start_seconds: start, end_seconds: end } of this.data?.windows ?? []) {
+  /** A bar above the curve for each window; the more the localiser trusts it, the stronger. */
+  #drawWindows({ context, width }, { top }) {
+    context.fillStyle = this.colours.window;
+    for (const { start_seconds: start, end_seconds: end, confidence } of this.data?.windows ?? []) {
       const x = scale.toX(start, this.view, width);
-      context.fillStyle = this.colours.window;
-      context.fillRect(x, top, scale.toX(end, this.view, width) - x, height);
-      context.fillStyle = this.colours.windowEdge;
-      context.fillRect(x + 1, top - 5, Math.max(2, scale.toX(end, this.view, width) - x - 2), 3);
+      context.globalAlpha = this.#strengthOf(confidence);
+      context.fillRect(x + 1, top - 6, Math.max(2, scale.toX(end, this.view, width) - x - 2), 4);
     }
+    context.globalAlpha = 1;
+  }
+
+  /** 0.15 for the least trusted window of the video, 1 for the most trusted one. */
+  #strengthOf(confidence) {
+    const [low, high] = this.confidences;
+    return high > low ? 0.15 + (0.85 * (confidence - low)) / (high - low) : 1;
   }
 
   #drawCuts({ context, width }, { top, height }) {
@@ -377,10 +385,6 @@ export class Timeline {
     const pen = penOf(this.overviewCanvas);
     const whole = scale.wholeOf(this.duration);
     const x = (seconds) => scale.toX(seconds, whole, pen.width);
-    for (const { start_seconds: start, end_seconds: end } of this.data?.windows ?? []) {
-      pen.context.fillStyle = this.colours.window;
-      pen.context.fillRect(x(start), 0, Math.max(2, x(end) - x(start)), pen.height);
-    }
     if (this.data?.postprocessed) {
       const { postprocessed, period_seconds: period } = this.data;
       const points = scale.linePoints(postprocessed, period, whole, pen.width, this.range);
@@ -446,7 +450,7 @@ function penOf(canvas) {
 function coloursOf(root) {
   const style = getComputedStyle(root);
   const named = (name) => style.getPropertyValue(`--plot-${name}`).trim();
-  const names = { grid: "grid", muted: "label", window: "window", windowEdge: "window-edge", cut: "cut" };
+  const names = { grid: "grid", muted: "label", window: "window", cut: "cut" };
   const more = { curve: "curve", area: "area", raw: "raw", overview: "overview", moment: "moment" };
   const colours = Object.fromEntries(Object.entries({ ...names, ...more }).map(([key, name]) => [key, named(name)]));
   return { ...colours, font: style.fontFamily };

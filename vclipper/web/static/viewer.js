@@ -6,6 +6,7 @@ import { counted, duration as lengthOf, frameAt, parseTime, timecode } from "./f
 import * as kept from "./kept.js";
 import { Player } from "./player.js";
 import { isEmpty, queryBody } from "./query.js";
+import { shortFolder } from "./results.js";
 import { Timeline } from "./timeline.js";
 
 /** Enough for 11 hours at one value every 2 s; longer curves come thinned. */
@@ -17,6 +18,8 @@ export class Viewer {
   constructor(listeners) {
     this.listeners = listeners;
     this.root = find("#viewer");
+    this.clock = find("#clock");
+    this.frame = find("#clock-frame");
     this.timeline = new Timeline(find("#timeline"), {
       onSeek: (seconds) => this.player.seek(seconds),
       onWindow: (window) => this.#windowMoved(window),
@@ -162,7 +165,7 @@ export class Viewer {
     find("#viewer-title").title = video.path;
     const rate = video.frame_rate ? `${Number(video.frame_rate.toFixed(3))} fps` : null;
     const size = video.width ? `${video.width} × ${video.height}` : null;
-    const facts = [video.folder, lengthOf(video.duration_seconds), size, rate, video.codec?.toUpperCase()];
+    const facts = [shortFolder(video.folder), lengthOf(video.duration_seconds), size, rate, video.codec?.toUpperCase()];
     if (video.partial) facts.push("indexed only in part");
     find("#viewer-facts").textContent = facts.filter(Boolean).join(" · ");
   }
@@ -199,9 +202,8 @@ export class Viewer {
   }
 
   #timeIs(seconds) {
-    const frame = this.video?.frame_rate ? ` · ${frameAt(seconds, this.video.frame_rate)}` : "";
-    find("#clock").textContent = `${timecode(seconds)}${frame}`;
-    find("#clock").title = frame ? "Time · frame" : "Time";
+    this.clock.textContent = timecode(seconds);
+    this.frame.textContent = this.video?.frame_rate ? `frame ${frameAt(seconds, this.video.frame_rate)}` : "";
     this.timeline.setPlayhead(seconds);
   }
 
