@@ -1,4 +1,7 @@
-"""One writer, and one watcher, per library at a time; readers never wait."""
+"""One writer, and one watcher, per library at a time; readers never wait.
+
+In a folder the kernel keeps the lock, in a bucket a lease does (:mod:`indexer.lease`).
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,36 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from indexer import lease
 from indexer.errors import LibraryError, LibraryLockedError
+from indexer.storage import Bucket, Where, at
 
 Role = Literal["writer", "watcher"]
 _DOING = {"writer": "written", "watcher": "watched for"}
 
 
-@contextlib.contextmanager
-def writing(directory: Path, what: str, role: Role = "writer") -> Iterator[None]:
-    """Hold the library's write lock; the kernel releases it when the process dies, however it dies.
+def writing(where: Where, what: str, role: Role = "writer") -> contextlib.AbstractContextManager[None]:
+    """Hold the library's write lock.
 
     Args:
-        directory: the library.
+        where: the library.
         what: the command, for the message that others see meanwhile.
-        role: a watcher holds a lock of its own while it waits for files, and the writer's while it writes.
+        role: a watcher holds a lock of its own while it waits for files, and the writer's while it writes. Of a
+            library in a bucket there is one watcher a machine: its lock lies in the cache.
 
     Raises:
         LibraryLockedError: another process holds it; the message names that process.
-        LibraryError: the directory cannot be written.
+        LibraryError: the place cannot be written.
     """
+    storage = at(where)
+    if isinstance(storage, Bucket):
+        return lease.leased(storage, what)
+    return _locked(storage.path, what, role)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path, what: str, role: Role) -> Iterator[None]:
+    """The kernel releases this lock when the process dies, however it dies."""
     lock = FileLock(directory / f"{role}.lock")
     try:
         lock.acquire(timeout=0)
@@ -50,9 +64,12 @@ def writing(directory: Path, what: str, role: Role = "writer") -> Iterator[None]
         lock.release()
 
 
-def is_held(directory: Path, role: Role = "writer") -> bool:
+def is_held(where: Where, role: Role = "writer") -> bool:
     """Whether a process is writing to the library now."""
-    lock = FileLock(directory / f"{role}.lock")
+    storage = at(where)
+    if isinstance(storage, Bucket):
+        return bool(lease.current(storage))
+    lock = FileLock(storage.path / f"{role}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -63,14 +80,21 @@ def is_held(directory: Path, role: Role = "writer") -> bool:
     return False
 
 
-def holder(directory: Path, role: Role = "writer") -> str:
+def has_been_written(where: Where) -> bool:
+    """Whether a writer was ever here: what a place without ``library.json`` is known by after a crash."""
+    storage = at(where)
+    return storage.exists(lease.NAME if isinstance(storage, Bucket) else "writer.lock")
+
+
+def holder(where: Where, role: Role = "writer") -> str:
     """Who holds the lock, in words."""
+    storage = at(where)
+    if isinstance(storage, Bucket):
+        return lease.in_words(lease.current(storage))
     try:
-        note = json.loads(_holder_file(directory, role).read_text(encoding="utf-8"))
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note["since_unix"]))
-        return f"`{note['command']}` (process {note['pid']} on {note['host']}, since {since})"
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return "another process"
+        return lease.in_words(json.loads(_holder_file(storage.path, role).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return lease.in_words({})
 
 
 def _holder_file(directory: Path, role: Role) -> Path:

@@ -1,6 +1,6 @@
 """What made a library: the model, its dimension, the sampling rate, the schema's version.
 
-``library.json`` in the library directory. Vectors of two models, or curves of two sampling rates,
+``library.json`` in the library's folder or bucket. Vectors of two models, or curves of two sampling rates,
 cannot be compared: a library refuses strangers and names both sides.
 """
 
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from indexer.errors import LibraryDamagedError, LibraryError, LibraryMismatchError
+from indexer.storage import Where, at, write_atomically
 
 FILE_NAME = "library.json"
 SCHEMA_VERSION = 2
@@ -74,26 +74,26 @@ class Manifest:
 
 
 def write_json_atomically(path: Path, value: Any) -> None:
-    """Write, flush to disk, rename: a reader sees the old file or the new one, never half of one."""
-    temporary = path.with_name(path.name + ".new")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Write JSON so that a reader sees the old file or the new one, never half of one."""
+    write_atomically(path, to_json(value))
 
 
-def save(manifest: Manifest, directory: Path) -> None:
+def to_json(value: Any) -> bytes:
+    """JSON as the library's files have it."""
+    return json.dumps(value, indent=1).encode()
+
+
+def save(manifest: Manifest, where: Where) -> None:
     """Write ``library.json``."""
-    write_json_atomically(directory / FILE_NAME, {"vclipper_library": True, **dataclasses.asdict(manifest)})
+    at(where).write(FILE_NAME, to_json({"vclipper_library": True, **dataclasses.asdict(manifest)}))
 
 
-def exists(directory: Path) -> bool:
-    """Whether ``directory`` holds a library."""
-    return (directory / FILE_NAME).is_file()
+def exists(where: Where) -> bool:
+    """Whether there is a library."""
+    return at(where).exists(FILE_NAME)
 
 
-def load(directory: Path) -> Manifest:
+def load(where: Where) -> Manifest:
     """Read ``library.json``.
 
     Raises:
@@ -101,23 +101,24 @@ def load(directory: Path) -> Manifest:
         LibraryDamagedError: it cannot be read as one.
         LibraryMismatchError: a newer VClipper wrote it.
     """
-    path = directory / FILE_NAME
-    if not path.is_file():
-        raise LibraryError(
-            f"no library at {directory}", "Make one: vclip index FOLDER (or name it: --library DIR)"
-        )
+    storage = at(where)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(storage.read(FILE_NAME))
         version = int(values["schema_version"])
         known = {f.name for f in dataclasses.fields(Manifest)}
         manifest = None if version > SCHEMA_VERSION else Manifest(**{k: values[k] for k in known})
+    except (FileNotFoundError, NotADirectoryError):
+        raise LibraryError(
+            f"no library at {storage}", "Make one: vclip index FOLDER (or name it: --library DIR)"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise LibraryDamagedError(
-            f"{path} is damaged ({type(error).__name__}: {error})", "Restore it from a backup or index anew"
+            f"{storage}/{FILE_NAME} is damaged ({type(error).__name__}: {error})",
+            "Restore it from a backup or index anew",
         ) from error
     if manifest is None:
         raise LibraryMismatchError(
-            f"{directory} has schema version {version}, this VClipper knows {SCHEMA_VERSION}",
+            f"{storage} has schema version {version}, this VClipper knows {SCHEMA_VERSION}",
             "Upgrade: pip install -U vclipper",
         )
     return manifest

@@ -14,15 +14,16 @@ from indexer import manifest
 from indexer.container import open_container, recorded_unix
 from indexer.errors import VideoError
 from indexer.manifest import SCHEMA_VERSION
+from indexer.storage import Where
 from indexer.store import Store, VideoRow
 
 
-def migrate(directory: Path, store: Store) -> None:
+def migrate(where: Where, store: Store) -> None:
     """Bring a library to :data:`SCHEMA_VERSION`, under the write lock; does nothing where it is there."""
-    made = manifest.load(directory)
+    made = manifest.load(where)
     for version in range(made.schema_version, SCHEMA_VERSION):
         STEPS[version](store)
-        manifest.save(dataclasses.replace(made, schema_version=version + 1), directory)
+        manifest.save(dataclasses.replace(made, schema_version=version + 1), where)
 
 
 def _dates(store: Store) -> None:

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.errors import LibraryDamagedError
-from indexer.manifest import write_json_atomically
+from indexer.manifest import to_json
+from indexer.storage import Storage, Where, at
 from indexer.vectors import Float16, Float32, next_frame_similarity
 
 if TYPE_CHECKING:
@@ -101,27 +102,27 @@ class VideoFrames:
 
 
 class Store:
-    """Reads and writes of the two tables in ``directory``; one writer at a time (indexer.lock).
+    """Reads and writes of the two tables in a folder or bucket; one writer at a time (indexer.lock).
 
     Raises:
         LibraryDamagedError: a table is missing or has other columns.
     """
 
-    def __init__(self, directory: Path, dimension: int, period_seconds: float) -> None:
-        self.directory = directory
+    def __init__(self, where: Where, dimension: int, period_seconds: float) -> None:
+        self._storage = at(where)
         self.dimension = dimension
         self.period_seconds = period_seconds
-        self._database = _connect(directory)
+        self._database = _connect(self._storage)
         self._videos = self._table("videos", _videos_schema())
         self._frames = self._table("frames", _frames_schema(dimension))
 
     @classmethod
-    def create(cls, directory: Path, dimension: int, period_seconds: float) -> Store:
+    def create(cls, where: Where, dimension: int, period_seconds: float) -> Store:
         """Make empty tables, in place of any that a run left before ``library.json`` was there; open them."""
-        database = _connect(directory)
+        database = _connect(at(where))
         for name, schema in (("videos", _videos_schema()), ("frames", _frames_schema(dimension))):
             database.create_table(name, schema=schema, mode="overwrite")
-        return cls(directory, dimension, period_seconds)
+        return cls(where, dimension, period_seconds)
 
     def _table(self, name: str, schema: pa.Schema) -> Any:
         try:
@@ -129,10 +130,10 @@ class Store:
             found = table.schema
         except Exception as error:  # LanceDB raises what its Rust core raises
             raise LibraryDamagedError(
-                f"table {name!r} in {self.directory} cannot be opened", "See: vclip verify"
+                f"table {name!r} in {self._storage} cannot be opened", "See: vclip verify"
             ) from error
         if not _readable(found, schema):
-            raise LibraryDamagedError(f"table {name!r} in {self.directory} has other columns", "See: vclip verify")
+            raise LibraryDamagedError(f"table {name!r} in {self._storage} has other columns", "See: vclip verify")
         return table
 
     @property
@@ -260,24 +261,24 @@ class Store:
         return True
 
     def _doubt(self, video_ids: Sequence[int]) -> None:
-        write_json_atomically(self.directory / _DOUBTFUL, list(video_ids))
+        self._storage.write(_DOUBTFUL, to_json(list(video_ids)))
 
     def _doubtful(self) -> list[int]:
         try:
-            return [int(i) for i in json.loads((self.directory / _DOUBTFUL).read_text(encoding="utf-8"))]
+            return [int(i) for i in json.loads(self._storage.read(_DOUBTFUL))]
         except FileNotFoundError:
             return []
         except (ValueError, TypeError) as error:
             raise LibraryDamagedError(
-                f"{self.directory / _DOUBTFUL} is damaged", "Delete it, then: vclip verify"
+                f"{self._storage}/{_DOUBTFUL} is damaged", "Delete it, then: vclip verify"
             ) from error
 
 
-def _connect(directory: Path) -> Any:
+def _connect(storage: Storage) -> Any:
     os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings tell of what is normal here
     import lancedb
 
-    return lancedb.connect(directory / "tables")
+    return lancedb.connect(storage.tables, storage_options=dict(storage.options))
 
 
 def _videos_schema() -> pa.Schema:

@@ -22,7 +22,7 @@ from indexer.lock import writing
 from indexer.settings import IndexSettings
 from searcher.settings import SearchSettings
 from tests.fakes import make_film, open_library, picture, rows_of
-from vclipper.library import Library, default_path
+from vclipper.library import Library, default_place
 
 SHARP = SearchSettings(method="vc1", postprocess="norm", threshold=0.8, fold=False)
 
@@ -589,8 +589,8 @@ def test_a_copied_library_works(filled, tmp_path):
 
 def test_default_path(monkeypatch, tmp_path):
     monkeypatch.setenv("VCLIP_LIBRARY", str(tmp_path / "x"))
-    assert default_path() == tmp_path / "x"
+    assert default_place() == str(tmp_path / "x")
     assert Library.open().path == tmp_path / "x"
     monkeypatch.delenv("VCLIP_LIBRARY")
-    assert "vclipper" in str(default_path())
+    assert "vclipper" in default_place()
     assert Library.open("~/lib").path == Path.home() / "lib"

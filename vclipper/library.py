@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer import manifest, segments, snapshot, text_tower
+from indexer import cache, manifest, segments, snapshot, text_tower
 from indexer.build import IndexReport, OnProgress, index_files
 from indexer.discover import find_videos
 from indexer.encoder import DEFAULT_MODEL, Encoder, OpenClipEncoder, encode_images
 from indexer.errors import InputError, LibraryDamagedError, LibraryError
 from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, gpu_reason
-from indexer.lock import holder, is_held, writing
+from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
 from indexer.migrations import migrate
 from indexer.plan import absolute, make_plan
 from indexer.query_cache import QueryCache
 from indexer.relink import Relinking, plan_relinking
 from indexer.settings import DEFAULT_FPS, IndexSettings, period_of
+from indexer.storage import Folder, Where, at
 from indexer.store import Store, VideoRow
 from indexer.text_tower import TextTower
 from indexer.vectors import Float32, unit
@@ -51,14 +52,14 @@ class LibraryInfo:
     """What a library is and holds.
 
     Attributes:
-        path: the directory. model, dimension, fps: what made it.
+        path: its folder or address. model, dimension, fps: what made it.
         videos, frames, video_seconds: what it holds. partial: videos indexed only in part.
         index: which engine answers and why; index_rows: frames in it; index_is_current: whether it
             matches the tables.
-        bytes_on_disk: of the whole directory. fragments: files of the frames table.
+        bytes_on_disk: of the whole folder or prefix. fragments: files of the frames table.
     """
 
-    path: Path
+    path: str
     model: str
     dimension: int
     fps: float
@@ -74,7 +75,7 @@ class LibraryInfo:
 
 
 class Library:
-    """A directory with the searchable frames of many videos.
+    """A folder, or a prefix in a bucket, with the searchable frames of many videos.
 
     >>> library = Library.open("~/film-library")                         # doctest: +SKIP
     >>> library.index(["~/videos"])                                      # doctest: +SKIP
@@ -84,8 +85,9 @@ class Library:
     Use :meth:`open`. Every error is a :class:`vclipper.VClipperError`.
     """
 
-    def __init__(self, path: Path, device: str = "auto", load: LoadEncoder = load_encoder) -> None:
-        self.path = path
+    def __init__(self, where: Where, device: str = "auto", load: LoadEncoder = load_encoder) -> None:
+        self.storage = at(where)
+        self._path: Path | None = None
         self._device = device
         self._load_encoder = load
         self._encoder: Encoder | None = None
@@ -100,10 +102,23 @@ class Library:
         """The library at ``path``, which :meth:`index` makes when there is none yet.
 
         Args:
-            path: its directory; None means ``$VCLIP_LIBRARY`` or the platform's user data directory.
+            path: its folder, or ``s3://bucket/prefix`` (``gs://``, ``az://``); None means ``$VCLIP_LIBRARY`` or
+                the platform's user data directory.
             device: where the model runs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         """
-        return cls(Path(path).expanduser().absolute() if path else default_path(), device)
+        return cls(path or default_place(), device)
+
+    @property
+    def path(self) -> Path:
+        """Where its derived files lie: its folder; for a library in a bucket, a folder in this machine's cache."""
+        if self._path is None:
+            self._path = self._local_folder()
+        return self._path
+
+    def _local_folder(self) -> Path:
+        if isinstance(self.storage, Folder):
+            return self.storage.path
+        return cache.folder_of(self.storage.uri, manifest.load(self.storage).created_unix)
 
     # ---- indexing
 
@@ -141,8 +156,7 @@ class Library:
         with self._writer("vclip index") as store:
             plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
             report = index_files(plan, store, lambda: self.encoder, settings, on_progress)
-            segments.follow(self.path, store, store.videos())
-            self._export_text()
+            self._bring_along(store)
         return report
 
     def watch(
@@ -178,7 +192,7 @@ class Library:
         """Who watches for this library, in words; ``paused`` lets watchers pause or go on first."""
         from vclipper import watching
 
-        manifest.load(self.path)
+        manifest.load(self.storage)
         if paused is not None:
             watching.set_paused(self.path, paused)
         return watching.describe(self.path)
@@ -186,8 +200,8 @@ class Library:
     def _make_or_require(self, model: str | None, fps: float | None) -> None:
         """Make the library where there is none; else refuse a model or rate that did not make it."""
         period_seconds = period_of(DEFAULT_FPS if fps is None else fps)
-        if not manifest.exists(self.path):
-            self._refuse_strange_folder()
+        if not manifest.exists(self.storage):
+            self._refuse_strange_place()
             encoder = self._encoder_for(model or DEFAULT_MODEL)  # before anything is written
             self._create(encoder, period_seconds)
         self._require(model, fps)
@@ -196,15 +210,15 @@ class Library:
     def _writer(self, what: str) -> Iterator[Store]:
         """The tables under the write lock: as the last writer left them, of this schema, without leftovers."""
         store = self._open_store()  # before the lock is made: a wrong path stays as it is
-        with writing(self.path, what):
+        with writing(self.storage, what):
             store.refresh()
-            migrate(self.path, store)
+            migrate(self.storage, store)
             store.recover()
             yield store
 
     def _export_text(self) -> None:
         """Write the text half of a model that is loaded beside the library, once (under the write lock)."""
-        made = manifest.load(self.path)
+        made = manifest.load(self.storage)
         encoder = self._encoder
         if isinstance(encoder, OpenClipEncoder) and not text_tower.is_saved(self.path, made.model_key):
             from indexer.text_export import export
@@ -213,25 +227,29 @@ class Library:
 
     def _require(self, model: str | None, fps: float | None) -> None:
         """Refuse a model or sampling rate that did not make this library."""
-        made = manifest.load(self.path)
+        made = manifest.load(self.storage)
         if fps is not None:
             made.require_period(period_of(fps))
         if model is not None:
             made.require_model(canonical_name(model), fingerprint_of(model))
 
     def _create(self, encoder: Encoder, period_seconds: float) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        with writing(self.path, "vclip index"):
-            Store.create(self.path, encoder.dimension, period_seconds)
+        if isinstance(self.storage, Folder):
+            self.storage.path.mkdir(parents=True, exist_ok=True)
+        with writing(self.storage, "vclip index"):
+            if manifest.exists(self.storage):  # another process was quicker
+                return
+            Store.create(self.storage, encoder.dimension, period_seconds)
             made = Manifest(encoder.name, encoder.fingerprint, encoder.dimension, period_seconds)
-            manifest.save(made, self.path)
+            manifest.save(made, self.storage)
 
-    def _refuse_strange_folder(self) -> None:
-        if self.path.is_file():
-            raise LibraryError(f"{self.path} is a file", "Name a folder for the library: --library DIR")
-        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "writer.lock").exists():
+    def _refuse_strange_place(self) -> None:
+        if isinstance(self.storage, Folder) and self.storage.path.is_file():
+            raise LibraryError(f"{self.storage} is a file", "Name a folder for the library: --library DIR")
+        if not self.storage.is_empty() and not has_been_written(self.storage):
             raise LibraryError(
-                f"{self.path} holds other files and is not a library", "Name a new or empty folder: --library DIR"
+                f"{self.storage} holds other files and is not a library",
+                "Name a new or empty folder: --library DIR",
             )
 
     def _encoder_for(self, model: str) -> Encoder:
@@ -247,7 +265,7 @@ class Library:
             LibraryError: there is no library yet.
             LibraryMismatchError: the model found under that name has other weights.
         """
-        made = manifest.load(self.path)
+        made = manifest.load(self.storage)
         encoder = self._encoder_for(made.model)
         made.require_model(encoder.name, encoder.fingerprint)
         return encoder
@@ -344,12 +362,12 @@ class Library:
         return self._frame_at(like, corpus) if like is not None else self._embed_image(image)
 
     def _empty(self) -> LibraryError:
-        if is_held(self.path):
+        if is_held(self.storage):
             return LibraryError(
-                f"the library at {self.path} is empty: {holder(self.path)} is filling it",
+                f"the library at {self.storage} is empty: {holder(self.storage)} is filling it",
                 "Wait for its first videos",
             )
-        return LibraryError(f"the library at {self.path} is empty", "Fill it: vclip index FOLDER")
+        return LibraryError(f"the library at {self.storage} is empty", "Fill it: vclip index FOLDER")
 
     def embed(self, text: str, templates: Sequence[str] = ("{}",)) -> Float32:
         """A text query's unit vector, (D,) float32.
@@ -373,7 +391,7 @@ class Library:
 
     def _embed_texts(self, texts: Sequence[str]) -> Float32:
         """(q, D) unit vectors: from earlier searches, the exported text half, or the model."""
-        made = manifest.load(self.path)
+        made = manifest.load(self.storage)
         cache = QueryCache(self.path, made.model_key, made.dimension)
         known = {text: vector for text in texts if (vector := cache.get(text)) is not None}
         if new := [text for text in texts if text not in known]:
@@ -430,7 +448,7 @@ class Library:
         videos = snapshot.load(self.path, state) if state else None
         if videos is None:
             return None
-        made = manifest.load(self.path)
+        made = manifest.load(self.storage)
         try:
             index, index_state = segments.load(self.path, made.dimension)
         except LibraryDamagedError:
@@ -443,8 +461,8 @@ class Library:
 
     def _open_store(self) -> Store:
         if self._store is None:
-            made = manifest.load(self.path)
-            self._store = Store(self.path, made.dimension, made.period_seconds)
+            made = manifest.load(self.storage)
+            self._store = Store(self.storage, made.dimension, made.period_seconds)
         return self._store
 
     def _follow(self, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
@@ -453,9 +471,22 @@ class Library:
             return index
         try:
             with writing(self.path, "vclip search"):
-                return segments.follow(self.path, store, videos)
+                index = segments.follow(self.path, store, videos)
         except (LibraryError, OSError):
             return segments.follow(self.path, store, videos, persist=False)
+        if not isinstance(self.storage, Folder):
+            cache.shrink(keep=self.path)
+        return index
+
+    def _bring_along(self, store: Store) -> None:
+        """Derived files after a change, under the write lock; of a bucket each machine has its own."""
+        if isinstance(self.storage, Folder):
+            segments.follow(self.path, store, store.videos())
+            self._export_text()
+
+    def _index_lock(self, what: str) -> contextlib.AbstractContextManager[None]:
+        """The index lies under the library's own lock, or in this machine's cache under that folder's."""
+        return contextlib.nullcontext() if isinstance(self.storage, Folder) else writing(self.path, what)
 
     # ---- keeping
 
@@ -470,7 +501,7 @@ class Library:
 
     def info(self) -> LibraryInfo:
         """What this library is and holds."""
-        made, videos = manifest.load(self.path), self.videos()
+        made, videos = manifest.load(self.storage), self.videos()
         store = self._open_store()
         try:
             index, state = segments.load(self.path, made.dimension)
@@ -480,7 +511,7 @@ class Library:
         no_gpu = gpu_reason()
         engine = f"{FlatIndex.kind} ({no_gpu})" if no_gpu else "FAISS exact float16, GPU"
         return LibraryInfo(
-            path=self.path,
+            path=str(self.storage),
             model=made.model,
             dimension=made.dimension,
             fps=made.fps,
@@ -491,7 +522,7 @@ class Library:
             index=engine,
             index_rows=rows,
             index_is_current=current,
-            bytes_on_disk=sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file()),
+            bytes_on_disk=self.storage.size_bytes(),
             fragments=store.fragments(),
         )
 
@@ -507,7 +538,7 @@ class Library:
         with self._writer("vclip remove") as store:
             gone = _matching_videos(absolute(paths), store.videos())
             store.remove(gone)
-            segments.follow(self.path, store, store.videos())
+            self._bring_along(store)
         return gone
 
     def relink(
@@ -536,7 +567,7 @@ class Library:
             plan = plan_relinking(store.videos(), roots[0], roots[1], on_scan)
             if plan.rows:
                 store.commit([], plan.rows)
-                segments.follow(self.path, store, store.videos())
+                self._bring_along(store)
         return plan
 
     def verify(self, contents: bool = False, mend: bool = False) -> list[Problem]:
@@ -549,19 +580,22 @@ class Library:
         if mend:
             with self._writer("vclip verify --mend") as store:
                 store.delete_orphans()
-                segments.rebuild(self.path, store, store.videos())
+                with self._index_lock("vclip verify --mend"):
+                    segments.rebuild(self.path, store, store.videos())
         store = self._open_store()
         store.refresh()
+        if not isinstance(self.storage, Folder):  # a machine that has not searched it yet has no index of it
+            self._follow(store, store.videos())
         return list(verify(self.path, store, contents))
 
 
-def default_path() -> Path:
-    """``$VCLIP_LIBRARY``, else the platform's user data directory."""
+def default_place() -> str:
+    """``$VCLIP_LIBRARY`` (a folder or an address), else the platform's user data directory."""
     if named := os.environ.get("VCLIP_LIBRARY"):
-        return Path(named).expanduser().absolute()
+        return named
     from platformdirs import user_data_path
 
-    return user_data_path("vclipper") / "library"
+    return os.fspath(user_data_path("vclipper") / "library")
 
 
 def _one_query(text: str | None, image: object | None, like: str | None) -> Query | None:
@@ -667,4 +701,4 @@ def _on_gpu(index: FlatIndex) -> FrameIndex:
     return index
 
 
-__all__ = ["IndexSettings", "Library", "LibraryInfo", "SearchSettings", "VideoFilter", "default_path"]
+__all__ = ["IndexSettings", "Library", "LibraryInfo", "SearchSettings", "VideoFilter", "default_place"]

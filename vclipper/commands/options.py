@@ -33,9 +33,11 @@ def open_library(library: str | None, device: str = "auto") -> Library:
 
 
 def library_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--library DIR``."""
+    """``--library DIR``; a folder or ``s3://bucket/prefix``."""
     return click.option(
-        "--library", metavar="DIR", help="The library [default: $VCLIP_LIBRARY or the user data folder]."
+        "--library",
+        metavar="DIR",
+        help="The library: a folder or s3://BUCKET/PREFIX.  [default: $VCLIP_LIBRARY or the user data folder]",
     )(command)
 
 

@@ -1,0 +1,299 @@
+"""Where a library lies: a folder, or a prefix in a bucket of an object store.
+
+LanceDB reads and writes its tables in both by itself. The few small files beside them (``library.json``,
+``doubtful.json``, the writer's lease) go through here. ``obstore`` wraps the same Rust crate that LanceDB
+uses, so that both take the same settings from the environment: ``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``,
+``GOOGLE_SERVICE_ACCOUNT``, ``AZURE_STORAGE_ACCOUNT_NAME`` …
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from indexer.errors import InputError, LibraryError
+
+SCHEMES = ("s3", "gs", "az")
+TABLES = "tables"
+#: A server that does not answer is given up after this; each request is tried again within it.
+RETRY_SECONDS = 15
+_CONNECT_SECONDS = 5
+_REQUEST_SECONDS = 60
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+
+
+def is_address(where: str) -> bool:
+    """Whether this names a bucket rather than a folder."""
+    return "://" in where
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write, flush to disk, rename: a reader sees the old file or the new one, never half of one."""
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+class Folder:
+    """A directory on this machine or a network drive.
+
+    Attributes:
+        tables: what LanceDB connects to.
+        options: its storage options, besides those it takes from the environment.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tables = os.fspath(path / TABLES)
+        self.options: Mapping[str, str] = {}
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def read(self, name: str) -> bytes:
+        """A small file; FileNotFoundError where there is none."""
+        return (self.path / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace a small file: a reader sees the old one or the new one, never half of one."""
+        write_atomically(self.path / name, data)
+
+    def exists(self, name: str) -> bool:
+        """Whether a small file is there."""
+        return (self.path / name).is_file()
+
+    def is_empty(self) -> bool:
+        """Whether nothing lies here, or the folder does not exist."""
+        return not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir()))
+
+    def size_bytes(self) -> int:
+        """Of everything here."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object: its bytes, the tag that a conditional write must name, when it was written."""
+
+    data: bytes
+    tag: Any
+    written: datetime
+
+
+class Bucket:
+    """A prefix in an object store.
+
+    Args:
+        uri: ``s3://bucket/prefix``, ``gs://…`` or ``az://container/prefix``.
+
+    Attributes:
+        before_write: called before each small file is written: the lease's last look (:mod:`indexer.lease`).
+
+    Raises:
+        InputError: another address, or one without a bucket.
+        LibraryError: ``obstore`` is missing.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+        scheme, bucket = urlsplit(self.uri)[:2]
+        if scheme not in SCHEMES or not bucket:
+            known = ", ".join(f"{scheme}://BUCKET/PREFIX" for scheme in SCHEMES)
+            raise InputError(f"{uri} is no place for a library", f"Name a folder or {known}")
+        self.tables = f"{self.uri}/{TABLES}"
+        self.options: Mapping[str, str] = _lance_options()
+        self.before_write: Callable[[], None] = lambda: None
+        self._objects = _objects(self.uri)
+
+    def __str__(self) -> str:
+        return self.uri
+
+    def __reduce__(self) -> tuple[type[Bucket], tuple[str]]:
+        return type(self), (self.uri,)
+
+    def read(self, name: str) -> bytes:
+        """See :class:`Folder`; LibraryError when the store cannot be reached."""
+        return self.look(name).data
+
+    def look(self, name: str) -> Found:
+        """An object and its tag; FileNotFoundError where there is none."""
+        with self._asking():
+            got = self._objects.get(name)
+            meta = got.meta
+            return Found(bytes(got.bytes()), _tag(meta), meta["last_modified"])
+
+    def write(self, name: str, data: bytes) -> None:
+        """See :class:`Folder`; a PUT is whole or not there at all."""
+        self.before_write()
+        with self._asking():
+            self._objects.put(name, data)
+
+    def create(self, name: str, data: bytes) -> Any | None:
+        """Write an object unless one is there (If-None-Match); its tag, or None where one was."""
+        return self._put(name, data, "create")
+
+    def replace(self, name: str, data: bytes, tag: Any) -> Any | None:
+        """Write an object over the one with this tag (If-Match); its tag, or None where another is there now."""
+        return self._put(name, data, tag)
+
+    def _put(self, name: str, data: bytes, mode: Any) -> Any | None:
+        from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
+
+        try:
+            with self._asking():
+                return _tag(self._objects.put(name, data, mode=mode))
+        except (AlreadyExistsError, PreconditionError):
+            return None
+        except (NotFoundError, FileNotFoundError):
+            if mode == "create":
+                raise
+            return None
+
+    def exists(self, name: str) -> bool:
+        """See :class:`Folder`."""
+        try:
+            with self._asking():
+                self._objects.head(name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_empty(self) -> bool:
+        """See :class:`Folder`; raises LibraryError where the bucket does not exist."""
+        with self._asking():
+            return not next(iter(self._objects.list(chunk_size=1)), [])
+
+    def size_bytes(self) -> int:
+        """See :class:`Folder`."""
+        with self._asking():
+            return sum(int(meta["size"]) for chunk in self._objects.list() for meta in chunk)
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Turn what the store answers into one clear line; a missing object stays FileNotFoundError."""
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+        try:
+            yield
+        except (AlreadyExistsError, PreconditionError):
+            raise
+        except (BaseError, FileNotFoundError) as error:
+            if (known := _explained(self.uri, str(error))) is not None:
+                raise known from error
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise LibraryError(
+                f"{self.uri} cannot be used: {_first_line(error)}", "See: docs/cluster.md"
+            ) from error
+
+
+Storage = Folder | Bucket
+Where = str | os.PathLike[str] | Storage
+
+
+def at(where: Where) -> Storage:
+    """The storage at a path or ``s3://bucket/prefix``; a storage is given back as it is.
+
+    Raises:
+        InputError: an address of another kind, or one without a bucket.
+        LibraryError: the package for object storage is missing.
+    """
+    if not isinstance(where, (str, os.PathLike)):
+        return where
+    text = os.fspath(where)
+    return Bucket(text) if is_address(text) else Folder(Path(text).expanduser().absolute())
+
+
+def _objects(uri: str) -> Any:
+    try:
+        from obstore.store import from_url
+    except ImportError as error:
+        raise LibraryError(
+            f"{uri} needs a package that is not installed", "Run: pip install 'vclipper[cloud]'"
+        ) from error
+    client: Any = {
+        "timeout": timedelta(seconds=_REQUEST_SECONDS),
+        "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+        "allow_http": _is_plain_http(),
+    }
+    retry: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+    try:
+        return from_url(uri, client_options=client, retry_config=retry)
+    except Exception as error:  # obstore raises its own for each setting
+        raise LibraryError(f"{uri} cannot be used: {_first_line(error)}", "Check the environment") from error
+
+
+def _tag(meta: Mapping[str, Any]) -> dict[str, str]:
+    """What names one version of an object: an ETag, a generation number, or both."""
+    return {name: meta[name] for name in ("e_tag", "version") if meta[name] is not None}
+
+
+def _lance_options() -> dict[str, str]:
+    options = {
+        "connect_timeout": f"{_CONNECT_SECONDS}s",
+        "timeout": f"{_REQUEST_SECONDS}s",
+        "client_max_retries": "4",
+        "client_retry_timeout": str(RETRY_SECONDS),
+    }
+    return {**options, "allow_http": "true"} if _is_plain_http() else options
+
+
+def _is_plain_http() -> bool:
+    """Whether the endpoint that the environment names is http:// (a test server, or one behind a wall)."""
+    return any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
+
+
+#: What stores and their clients say (any of these words) → what it means, and what to do.
+_EXPLANATIONS = (
+    (
+        ("NoSuchBucket", "ContainerNotFound", "bucket does not exist"),
+        "there is no such bucket",
+        "Make it first, or check its name and AWS_ENDPOINT_URL",
+    ),
+    (
+        ("169.254.169.254", "metadata.google.internal", "Missing AccessKeyId", "missing credential"),
+        "no credentials were found",
+        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (gs://: GOOGLE_SERVICE_ACCOUNT; az://: "
+        "AZURE_STORAGE_ACCOUNT_NAME and _KEY)",
+    ),
+    (
+        ("InvalidAccessKeyId", "SignatureDoesNotMatch", "401 Unauthorized", "AuthenticationFailed"),
+        "the credentials are wrong",
+        "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    ),
+    (
+        ("403 Forbidden", "AccessDenied"),
+        "access is denied",
+        "These credentials may not do this in this bucket",
+    ),
+    (
+        ("PermanentRedirect", "AuthorizationHeaderMalformed", "301 Moved"),
+        "the bucket is in another region",
+        "Set AWS_REGION",
+    ),
+    (
+        ("error sending request", "Connection refused", "dns error", "timed out", "connect error"),
+        "the store cannot be reached",
+        "Check the network and AWS_ENDPOINT_URL",
+    ),
+)
+
+
+def _explained(uri: str, answer: str) -> LibraryError | None:
+    for words, meaning, hint in _EXPLANATIONS:
+        if any(word in answer for word in words):
+            return LibraryError(f"{uri}: {meaning}", hint)
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

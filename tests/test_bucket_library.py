@@ -1,0 +1,209 @@
+"""A library on object storage: the same rows, the same answers, the same safety as in a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import vclipper.library
+from indexer import cache
+from indexer.errors import LibraryError, LibraryLockedError
+from indexer.lock import writing
+from indexer.settings import IndexSettings
+from indexer.storage import Bucket
+from indexer.store import Store
+from searcher.settings import SearchSettings
+from tests.fakes import load_fake, make_film, open_library, rows_of
+from tests.object_store import make_bucket, s3_server
+from vclipper import cli
+
+SHARP = SearchSettings(method="vc1", postprocess="norm", threshold=0.8, fold=False)
+KILLS = 6
+CHILD = """
+import sys
+from indexer.settings import IndexSettings
+from tests.fakes import open_library
+settings = IndexSettings(workers=2, batch_size=4, flush_rows=6)
+if __name__ == "__main__":
+    open_library(sys.argv[1]).index([sys.argv[2]], settings=settings)
+"""
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    for i, colour in enumerate(["red", "lime", "blue", "yellow", "cyan", "white"]):
+        make_film(folder / f"{i}.mp4", [(colour, 4 + i), ("magenta", 6)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(films, tmp_path_factory):
+    """The rows of the same films in a folder."""
+    library = open_library(tmp_path_factory.mktemp("plain") / "lib")
+    library.index([films])
+    return rows_of(library)
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "child.py"
+    path.write_text(CHILD)
+    return path
+
+
+def start(where: str, films: Path, script: Path) -> subprocess.Popen:
+    """Index in another process."""
+    return subprocess.Popen(
+        [sys.executable, str(script), where, str(films)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        start_new_session=True,
+    )
+
+
+def found(moments) -> list[tuple[str, float, float]]:
+    return [(m.path.name, m.start_seconds, m.end_seconds) for m in moments]
+
+
+def test_indexed_by_one_process_and_searched_by_another(s3, films, script, expected):
+    assert start(s3, films, script).wait() == 0
+    library = open_library(s3)
+    assert rows_of(library) == expected
+    # 2.mp4 is blue for 4 + 2 seconds
+    assert found(library.search("blue", settings=SHARP))[0] == ("2.mp4", 0.0, 6.0)
+    assert library.verify() == []
+
+
+def test_a_second_search_downloads_no_frames(s3, films, monkeypatch):
+    open_library(s3).index([films])
+    first = found(open_library(s3).search("blue", settings=SHARP))
+
+    def no_reading(*_: object) -> None:
+        raise AssertionError("frames were read from the bucket")
+
+    monkeypatch.setattr(Store, "frames", no_reading)
+    assert found(open_library(s3).search("blue", settings=SHARP)) == first
+
+
+def test_another_library_at_the_same_address_is_not_answered_from_the_old_cache(s3, films, tmp_path):
+    library = open_library(s3)
+    library.index([films / "0.mp4"])
+    library.search("red")
+    objects = library.storage._objects
+    objects.delete([meta["path"] for chunk in objects.list() for meta in chunk])
+    again = open_library(s3)
+    again.index([films / "2.mp4"])
+    assert {name for name, _, _ in found(again.search("red", settings=SearchSettings(min_score=-1000)))} == {
+        "2.mp4"
+    }
+
+
+def test_the_cache_is_bounded(s3, films, monkeypatch):
+    for name in "abc":
+        library = open_library(f"{s3}/{name}")
+        library.index([films / "0.mp4"])
+        library.search("red")
+    folders = set((cache._root()).iterdir())
+    assert len(folders) == 3
+    size = max(cache._bytes(folder) for folder in folders)
+    monkeypatch.setenv(cache.LIMIT, str(2.5 * size / 1e9))
+    os.utime(open_library(f"{s3}/a").path, (1, 1))  # the longest unused
+    gone = open_library(f"{s3}/a").path
+    os.utime(gone, (1, 1))
+    cache.shrink(keep=open_library(f"{s3}/c").path)
+    assert set(cache._root().iterdir()) == folders - {gone}
+
+
+@pytest.fixture
+def vclip(capfd, monkeypatch):
+    monkeypatch.setattr(vclipper.library.Library.__init__, "__defaults__", ("cpu", load_fake))
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = cli.run([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_every_command_takes_the_address(s3, films, vclip, monkeypatch):
+    monkeypatch.setenv("VCLIP_LIBRARY", s3)
+    code, out, err = vclip("index", films)
+    assert (code, err) == (0, "")
+    assert out.startswith("6 added")
+    assert vclip("index", films)[1] == "6 skipped\n"
+    assert s3 in vclip("info")[1]
+    assert "3.mp4" in vclip("list")[1]
+    assert "0.mp4" in vclip("search", "red", "--library", s3)[1]
+    assert vclip("verify")[0] == 0
+    assert vclip("remove", films / "0.mp4")[1].startswith("1 video removed (5 frames)")
+    assert "0.mp4" not in vclip("list")[1]
+    assert vclip("verify", "--mend")[0] == 0
+
+
+def test_a_writer_is_named_and_readers_do_not_wait(s3, films, vclip):
+    open_library(s3).index([films / "0.mp4"])
+    with writing(s3, "vclip index"):
+        code, _, err = vclip("index", films, "--library", s3)
+        assert code == 1
+        assert err.startswith(f"vclip: {s3} is being written by `vclip index` (process {os.getpid()}")
+        assert err.count("\n") == 1
+        assert "0.mp4" in vclip("search", "red", "--library", s3)[1]
+    with pytest.raises(LibraryLockedError), writing(s3, "x"):
+        open_library(s3).remove([films / "0.mp4"])
+
+
+def test_a_prefix_with_other_things_is_refused(s3, films):
+    Bucket(s3).write("holiday.jpg", b"1")
+    with pytest.raises(LibraryError, match="holds other files and is not a library"):
+        open_library(s3).index([films])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_resuming_after_kill_9(s3, films, script, expected):
+    started = time.monotonic()
+    assert start(f"{s3}/whole", films, script).wait() == 0
+    whole_seconds = time.monotonic() - started
+    rng = random.Random(0)
+    for number in range(KILLS):
+        where = f"{s3}/{number}"
+        child = start(where, films, script)
+        time.sleep(rng.uniform(0.3, 0.95) * whole_seconds)
+        with contextlib.suppress(ProcessLookupError):  # it had finished
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        assert start(where, films, script).wait() == 0, f"round {number}"
+        resumed = open_library(where)
+        assert rows_of(resumed) == expected, f"round {number}"
+        assert resumed.verify() == [], f"round {number}"
+
+
+def test_a_store_that_goes_away_is_said(films, tmp_path, monkeypatch, s3, vclip):
+    with s3_server() as endpoint:
+        make_bucket(endpoint, "short-lived")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        assert vclip("index", films / "0.mp4", "--library", "s3://short-lived/lib")[0] == 0
+    monkeypatch.setattr("indexer.storage.RETRY_SECONDS", 1)
+    for command in (["search", "red"], ["info"], ["index", str(films)]):
+        code, out, err = vclip(*command, "--library", "s3://short-lived/lib")
+        assert (code, out) == (1, "")
+        assert err == (
+            "vclip: s3://short-lived/lib: the store cannot be reached. Check the network and AWS_ENDPOINT_URL\n"
+        )
+
+
+def test_rows_do_not_depend_on_settings(s3, films, expected):
+    library = open_library(s3)
+    library.index([films], settings=IndexSettings(workers=1, batch_size=3, flush_rows=1))
+    assert rows_of(library) == expected
