@@ -115,8 +115,18 @@ def _expected(timed: TimedFrame | None, frame: Any, info: VideoInfo) -> TimedFra
 def _in_order(
     container: Any, stream: Any, info: VideoInfo, period_seconds: float, progress: Progress
 ) -> Iterator[TimedFrame]:
-    """Every frame with its time, from the start or the one reached. Damage is noted and passed over."""
-    zero = _jump_to(container, stream, info, progress.next_index * period_seconds)
+    """Every frame from the start or the one reached."""
+    return frames_in_order(container, stream, info, progress.next_index * period_seconds, progress)
+
+
+def frames_in_order(
+    container: Any, stream: Any, info: VideoInfo, from_seconds: float, progress: Progress
+) -> Iterator[TimedFrame]:
+    """Every frame with its time, from a clean start at or before ``from_seconds`` on.
+
+    Damage is noted in ``progress`` and passed over.
+    """
+    zero = _jump_to(container, stream, info, from_seconds)
     clock = Clock(info, stream.time_base, zero)
     for packet in _packets(container, stream, info, progress):
         for frame in _decoded(packet, stream, info, clock, progress):

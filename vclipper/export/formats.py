@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vclipper.export import players, tables
+from vclipper.export import clips, players, tables
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output
 
@@ -30,6 +30,7 @@ class Format:
 
 
 _ALL = (
+    Format("clips", "", "a video file for each moment", clips.write_clips),
     Format("csv", ".csv", "a table", tables.write_csv),
     Format("json", ".json", "a list for programs", tables.write_json),
     Format("m3u", ".m3u8", "a playlist for VLC", players.write_m3u),
