@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from indexer.errors import LibraryDamagedError, LibraryError, LibraryMismatchErr
 from indexer.storage import Where, at, write_atomically
 
 FILE_NAME = "library.json"
+#: No model has more; a file that says more is damaged.
+_LARGEST_DIMENSION = 65_536
 SCHEMA_VERSION = 2
 
 
@@ -32,6 +35,9 @@ class Manifest:
         period_seconds: T, the time between two sampled frames.
         schema_version: of the tables' columns.
         created_unix: when the library was made, seconds since 1970.
+
+    Raises:
+        TypeError, ValueError: values that no library has.
     """
 
     model: str
@@ -40,6 +46,14 @@ class Manifest:
     period_seconds: float
     schema_version: int = SCHEMA_VERSION
     created_unix: float = dataclasses.field(default_factory=lambda: round(time.time(), 3), compare=False)
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.model, str) and isinstance(self.model_fingerprint, str)):
+            raise TypeError("model is no text")
+        if type(self.dimension) is not int or not 1 <= self.dimension <= _LARGEST_DIMENSION:
+            raise ValueError(f"dimension is {self.dimension!r}")
+        if type(self.period_seconds) not in (int, float) or not 0 < self.period_seconds < math.inf:
+            raise ValueError(f"period_seconds is {self.period_seconds!r}")
 
     @property
     def fps(self) -> float:
@@ -111,7 +125,7 @@ def load(where: Where) -> Manifest:
         raise LibraryError(
             f"no library at {storage}", "Make one: vclip index FOLDER (or name it: --library DIR)"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise LibraryDamagedError(
             f"{storage}/{FILE_NAME} is damaged ({type(error).__name__}: {error})",
             "Restore it from a backup or index anew",
