@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vclipper.export import clips, players, tables
+from vclipper.export import clips, fcpxml, players, tables, timeline_files
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output
 
@@ -31,6 +31,12 @@ class Format:
 
 _ALL = (
     Format("clips", "", "a video file for each moment", clips.write_clips),
+    Format(
+        "otio", ".otio", "a timeline for OpenTimelineIO, DaVinci Resolve and others", timeline_files.write_otio
+    ),
+    Format("edl", ".edl", "a cut list, CMX 3600", timeline_files.write_edl),
+    Format("fcpxml", ".fcpxml", "a timeline for Final Cut Pro and DaVinci Resolve", fcpxml.write_fcpxml),
+    Format("premiere", ".xml", "a timeline for Premiere Pro (Final Cut Pro 7 XML)", timeline_files.write_premiere),
     Format("csv", ".csv", "a table", tables.write_csv),
     Format("json", ".json", "a list for programs", tables.write_json),
     Format("m3u", ".m3u8", "a playlist for VLC", players.write_m3u),
