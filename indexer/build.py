@@ -299,7 +299,6 @@ class Committer:
         """See :class:`Sink`."""
         changed = self._live.admit([video.row for video in videos])
         self._store.commit([(video.row, video.frames) for video in videos], changed)
-        self._store.compact()
         for video in videos:
             self._note(video.job, video.row)
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _DOUBTFUL = "doubtful.json"
 #: A fragment is written with every append; LanceDB never merges them by itself.
 MAX_FRAGMENTS = 64
+#: Every commit leaves a version, and a run of few files makes several.
+VERSIONS_BETWEEN_CLEANUPS = 64
 #: Readers that opened an older version keep it this long.
 _OLD_VERSIONS_KEPT = timedelta(hours=1)
 #: Columns of ``videos`` that libraries of older schemas lack until a writer has opened them.
@@ -115,6 +117,7 @@ class Store:
         self._database = _connect(self._storage)
         self._videos = self._table("videos", _videos_schema())
         self._frames = self._table("frames", _frames_schema(dimension))
+        self._cleaned = self._version_blocks()
 
     @classmethod
     def create(cls, where: Where, dimension: int, period_seconds: float) -> Store:
@@ -198,7 +201,7 @@ class Store:
 
     def fragments(self) -> int:
         """Files that hold ``frames``."""
-        return int(self._frames.stats()["fragment_stats"]["num_fragments"])
+        return _fragments(self._frames)
 
     # ---- writing (under indexer.lock.writing)
 
@@ -220,6 +223,7 @@ class Store:
         self._merge([row for row, _ in added] + list(changed))
         self._forget(gone)
         self._doubt([])
+        self.compact()
 
     def _merge(self, rows: Sequence[VideoRow]) -> None:
         if rows:
@@ -253,12 +257,24 @@ class Store:
         return int(sum(rows[i] for i in orphans))
 
     def compact(self, max_fragments: int = MAX_FRAGMENTS) -> bool:
-        """Merge small files once there are more than ``max_fragments``; whether it was done."""
-        if self.fragments() <= max_fragments:
-            return False
-        for table in (self._frames, self._videos):
-            table.optimize(cleanup_older_than=_OLD_VERSIONS_KEPT)
-        return True
+        """Merge the small files of a table that has more than ``max_fragments``; whether it was done.
+
+        Every so many commits old versions go too: a change of paths alone adds no file of frames.
+        """
+        tables = {"frames": self._frames, "videos": self._videos}
+        due = [name for name, table in tables.items() if _fragments(table) > max_fragments or self._is_old(name)]
+        for name in due:
+            tables[name].optimize(cleanup_older_than=_OLD_VERSIONS_KEPT)
+        self._cleaned = self._version_blocks()
+        return bool(due)
+
+    def _is_old(self, name: str) -> bool:
+        return self._version_blocks()[name] > self._cleaned[name]
+
+    def _version_blocks(self) -> dict[str, int]:
+        """Which block of versions each table is in; the process that enters a new one cleans up."""
+        videos, frames = self.versions
+        return {"videos": videos // VERSIONS_BETWEEN_CLEANUPS, "frames": frames // VERSIONS_BETWEEN_CLEANUPS}
 
     def _doubt(self, video_ids: Sequence[int]) -> None:
         self._storage.write(_DOUBTFUL, to_json(list(video_ids)))
@@ -272,6 +288,10 @@ class Store:
             raise LibraryDamagedError(
                 f"{self._storage}/{_DOUBTFUL} is damaged", "Delete it, then: vclip verify"
             ) from error
+
+
+def _fragments(table: Any) -> int:
+    return int(table.stats()["fragment_stats"]["num_fragments"])
 
 
 def _connect(storage: Storage) -> Any:
