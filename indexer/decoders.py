@@ -200,7 +200,7 @@ def _exit(code: int | None) -> str:
 
 def _work(pipe: Connection, period_seconds: float, picture: PictureSpec) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     pipe.send("ready")
     with contextlib.suppress(EOFError, OSError):  # the main process is gone
         while True:
@@ -209,7 +209,8 @@ def _work(pipe: Connection, period_seconds: float, picture: PictureSpec) -> None
                 pipe.send(message)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Wait for the parent process to end, then end this one: a thread of every worker process."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -111,18 +111,28 @@ def fingerprint(path: Path) -> str:
         OSError: the file cannot be read.
         InputError: not a regular file.
     """
+    with open_regular(path) as file:
+        return fingerprint_of(file)
+
+
+def fingerprint_of(file: FileIO) -> str:
+    """The content's name, as :func:`fingerprint`, of an open file."""
     digest = hashlib.blake2b(digest_size=16)
-    with _open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        digest.update(size.to_bytes(8, "little"))
-        for offset, length in _blocks(size):
-            file.seek(offset)
-            digest.update(file.read(length))
+    size = os.fstat(file.fileno()).st_size
+    digest.update(size.to_bytes(8, "little"))
+    for offset, length in _blocks(size):
+        file.seek(offset)
+        digest.update(file.read(length))
     return digest.hexdigest()
 
 
-def _open_regular(path: Path) -> FileIO:
-    """Open for reading without waiting: a FIFO would block until somebody writes."""
+def open_regular(path: Path) -> FileIO:
+    """Open for reading without waiting: a FIFO would block until somebody writes.
+
+    Raises:
+        OSError: the file cannot be read.
+        InputError: not a regular file.
+    """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

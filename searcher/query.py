@@ -7,8 +7,8 @@
     term  := [ NUMBER ":" ] ( "quoted words" | picture file | words )
 
 A query without quotes and operators is just words. ``+`` and ``-`` stand between blanks; a picture is a
-name with a picture's suffix or one that starts with ``./``, ``../``, ``/`` or ``~/``. ``then`` and
-``within`` count as such only after a quoted term or a picture.
+name with a picture's suffix or one that starts with ``./``, ``../``, ``/`` or ``~/``, or ``image:ID``, one that was
+uploaded (:mod:`vclipper.web`). ``then`` and ``within`` count as such only after a quoted term or a picture.
 
 >>> parse('"dog running" + ./ball.jpg - "snow"').first
 (Term(value='dog running', is_picture=False, weight=1.0), Term(value='./ball.jpg', is_picture=True, weight=1.0), Term(value='snow', is_picture=False, weight=-1.0))
@@ -28,6 +28,7 @@ from indexer.errors import InputError
 from indexer.vectors import Float32, unit
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".jp2")
+_UPLOADED = re.compile(r"image:[0-9a-f]{16}")
 _QUOTES = {'"': '"', "“": "”", "„": "“"}
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?)\s*:(?!\d|//)\s*")
 _OPERATOR = re.compile(r"\s+([+-])(?=\s|$)")
@@ -172,4 +173,9 @@ class _Reader:
 
 
 def _is_picture(value: str) -> bool:
-    return value.lower().endswith(PICTURE_SUFFIXES) or value.startswith(("./", "../", "/", "~/"))
+    lowered = value.lower()
+    return (
+        lowered.endswith(PICTURE_SUFFIXES)
+        or value.startswith(("./", "../", "/", "~/"))
+        or _UPLOADED.fullmatch(value) is not None
+    )

@@ -15,7 +15,7 @@ import numpy as np
 
 from indexer import cache, manifest, segments, snapshot, text_tower
 from indexer.build import IndexReport, OnProgress, index_files
-from indexer.discover import find_videos
+from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder, OpenClipEncoder, encode_images
 from indexer.errors import InputError, LibraryDamagedError, LibraryError
 from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, gpu_reason
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 Paths = Sequence[str | os.PathLike[str]]
 LoadEncoder = Callable[[str, str], Encoder]
+OpenPicture = Callable[[str], "Image"]
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,29 @@ class Library:
     >>> for moment in library.search(text="man in yellow blanket"):      # doctest: +SKIP
     ...     print(moment.path, moment.start_seconds, moment.end_seconds)
 
-    Use :meth:`open`. Every error is a :class:`vclipper.VClipperError`.
+    Use :meth:`open`. Every error is a :class:`vclipper.VClipperError`. Several threads may search one object at
+    once; a thread that indexes has one of its own.
+
+    Args:
+        where, device: as in :meth:`open`.
+        load: makes the encoder of a name.
+        open_picture: reads a picture that a query names; default: the file of that name.
     """
 
-    def __init__(self, where: Where, device: str = "auto", load: LoadEncoder = load_encoder) -> None:
+    def __init__(
+        self,
+        where: Where,
+        device: str = "auto",
+        load: LoadEncoder = load_encoder,
+        open_picture: OpenPicture | None = None,
+    ) -> None:
         self.storage = at(where)
         self._path: Path | None = None
         self._device = device
         self._load_encoder = load
+        self._open_picture = open_picture or _open_image
+        self._tables_lock = threading.RLock()
+        self._encoder_lock = threading.RLock()
         self._encoder: Encoder | None = None
         self._store: Store | None = None
         self._corpus: Corpus | None = None
@@ -253,9 +269,10 @@ class Library:
             )
 
     def _encoder_for(self, model: str) -> Encoder:
-        if self._encoder is None or self._encoder.name != canonical_name(model):
-            self._encoder = self._load_encoder(model, self._device)
-        return self._encoder
+        with self._encoder_lock:
+            if self._encoder is None or self._encoder.name != canonical_name(model):
+                self._encoder = self._load_encoder(model, self._device)
+            return self._encoder
 
     @property
     def encoder(self) -> Encoder:
@@ -279,7 +296,7 @@ class Library:
         settings: SearchSettings | None = None,
         within: str | VideoFilter | None = None,
         model: str | None = None,
-        like: str | None = None,
+        like: str | tuple[int, float] | None = None,
         templates: Sequence[str] = ("{}",),
     ) -> list[Moment]:
         """The moments that answer a query, best first; [] means nothing was found.
@@ -292,7 +309,7 @@ class Library:
             within: only these videos are searched: a :class:`VideoFilter`, or its first field alone, a
                 folder or a glob over paths such as ``*/holiday/*``.
             model: refuse unless the library was made with it.
-            like: ``VIDEO@TIME``: more like this moment of a video in the library.
+            like: ``VIDEO@TIME`` or (video id, seconds): more like this moment of a video in the library.
             templates: each text is put in place of ``{}`` in each of these, and the embeddings averaged.
 
         Raises:
@@ -332,7 +349,7 @@ class Library:
         text: str | None = None,
         image: str | os.PathLike[str] | Image | None = None,
         settings: SearchSettings | None = None,
-        like: str | None = None,
+        like: str | tuple[int, float] | None = None,
         templates: Sequence[str] = ("{}",),
     ) -> Timeline:
         """One video under one query: S_c, its postprocessed form, the cuts of CFS_c, the windows.
@@ -357,7 +374,7 @@ class Library:
             raise self._empty()
         return corpus
 
-    def _shown(self, image: object, like: str | None, corpus: Corpus) -> Float32:
+    def _shown(self, image: object, like: str | tuple[int, float] | None, corpus: Corpus) -> Float32:
         """The vector of an image query, or of the moment that ``like`` names."""
         return self._frame_at(like, corpus) if like is not None else self._embed_image(image)
 
@@ -383,9 +400,10 @@ class Library:
     def _embed(self, terms: tuple[Term, ...], templates: Sequence[str]) -> Float32:
         def one(term: Term) -> Float32:
             if term.is_picture:
-                return self._embed_image(term.value)
+                return self._embed_picture(self._open_picture(term.value))
             texts = [template.replace("{}", term.value) for template in templates]
-            return unit(self._embed_texts(texts).mean(axis=0))
+            with self._encoder_lock:
+                return unit(self._embed_texts(texts).mean(axis=0))
 
         return embed(terms, one)
 
@@ -411,34 +429,37 @@ class Library:
         return vectors
 
     def _embed_image(self, image: object) -> Float32:
-        picture = _open_image(image)  # before the model is loaded: a wrong path is said at once
-        vector: Float32 = encode_images(self.encoder, [picture])[0]
+        return self._embed_picture(_open_image(image))  # before the model is loaded: a wrong path is said at once
+
+    def _embed_picture(self, picture: Image) -> Float32:
+        with self._encoder_lock:
+            vector: Float32 = encode_images(self.encoder, [picture])[0]
         return vector
 
-    def _frame_at(self, like: str, corpus: Corpus) -> Float32:
+    def _frame_at(self, like: str | tuple[int, float], corpus: Corpus) -> Float32:
         """The vector of the frame that a video of the library shows at a time."""
-        name, found, time_code = like.rpartition("@")
-        if not found:
-            raise InputError(f"{like}: a time is missing", "Write VIDEO@TIME: --like film.mp4@1:23")
-        video = _video_called(name, corpus.videos.values())
-        seconds = parse_time(time_code)
+        name, seconds = _video_and_time(like) if isinstance(like, str) else like
+        video = _video_of(name, corpus.videos)
         if not 0 <= seconds < video.duration_seconds:
-            raise InputError(f"{name} lasts {video.duration_seconds:.1f} s, so it has nothing at {time_code}")
+            raise InputError(
+                f"{printable(video.path)} lasts {video.duration_seconds:.1f} s, so it has nothing at {seconds:g} s"
+            )
         vector: Float32 = corpus.index.vectors(video.video_id)[int(seconds / corpus.period_seconds)]
         return vector
 
     def corpus(self) -> Corpus:
         """Index and videos as they are now; the index is brought up to date where it is not."""
-        if corpus := self._corpus_at_rest():
-            return corpus
-        store = self._open_store()
-        store.refresh()
-        if self._corpus is None or self._corpus_versions != store.versions:
-            self._corpus_versions = store.versions
-            videos = store.videos()
-            index = _on_gpu(self._follow(store, videos))
-            self._corpus = Corpus(index, {v.video_id: v for v in videos}, store.period_seconds)
-        return self._corpus
+        with self._tables_lock:
+            if corpus := self._corpus_at_rest():
+                return corpus
+            store = self._open_store()
+            store.refresh()
+            if self._corpus is None or self._corpus_versions != store.versions:
+                versions, videos = store.versions, store.videos()
+                index = _on_gpu(self._follow(store, videos))
+                self._corpus = Corpus(index, {v.video_id: v for v in videos}, store.period_seconds)
+                self._corpus_versions = versions
+            return self._corpus
 
     def _corpus_at_rest(self) -> Corpus | None:
         """The corpus without the tables, where nothing was committed since the index was made."""
@@ -460,10 +481,11 @@ class Library:
         return self._corpus
 
     def _open_store(self) -> Store:
-        if self._store is None:
-            made = manifest.load(self.storage)
-            self._store = Store(self.storage, made.dimension, made.period_seconds)
-        return self._store
+        with self._tables_lock:
+            if self._store is None:
+                made = manifest.load(self.storage)
+                self._store = Store(self.storage, made.dimension, made.period_seconds)
+            return self._store
 
     def _follow(self, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
         """Bring the index up to date; in memory where another process is writing or nothing can be written."""
@@ -598,7 +620,7 @@ def default_place() -> str:
     return os.fspath(user_data_path("vclipper") / "library")
 
 
-def _one_query(text: str | None, image: object | None, like: str | None) -> Query | None:
+def _one_query(text: str | None, image: object | None, like: object | None) -> Query | None:
     """The parsed text; None for an image or a moment. Raises InputError unless there is exactly one query."""
     if sum(given is not None for given in (text, image, like)) != 1:
         raise InputError(
@@ -606,6 +628,14 @@ def _one_query(text: str | None, image: object | None, like: str | None) -> Quer
             "vclip search TEXT, or --image FILE, or --like VIDEO@TIME",
         )
     return None if text is None else parse(text)
+
+
+def _video_and_time(like: str) -> tuple[str, float]:
+    """The two halves of ``VIDEO@TIME``."""
+    name, found, time_code = like.rpartition("@")
+    if not found:
+        raise InputError(f"{like}: a time is missing", "Write VIDEO@TIME: --like film.mp4@1:23")
+    return name, parse_time(time_code)
 
 
 def _check_templates(templates: Sequence[str]) -> None:
@@ -663,7 +693,7 @@ def _open_image(image: object) -> Image:
     try:
         with Pillow.open(path) as picture:
             upright = ImageOps.exif_transpose(picture)
-            return _flattened(upright)
+            return flattened(upright)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", "Check the path of the image") from None
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
@@ -671,7 +701,7 @@ def _open_image(image: object) -> Image:
         raise InputError(f"{path} cannot be read as an image: {reason}", "Use JPEG, PNG or WebP") from error
 
 
-def _flattened(picture: Image) -> Image:
+def flattened(picture: Image) -> Image:
     """RGB, transparent places white as a page shows them."""
     from PIL import Image as Pillow
 
