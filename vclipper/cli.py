@@ -17,6 +17,7 @@ from vclipper import __version__
 from vclipper.commands.index import INTERRUPTED, index
 from vclipper.commands.keep import info, list_videos, models, relink, remove, verify
 from vclipper.commands.search import search
+from vclipper.commands.serve import serve
 from vclipper.commands.watch import watch
 
 DEBUG = "VCLIP_DEBUG"
@@ -25,6 +26,7 @@ COMMANDS = (
     index,
     watch,
     search,
+    serve,
     info,
     list_videos,
     remove,

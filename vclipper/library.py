@@ -327,7 +327,7 @@ class Library:
         self,
         query: Query | None,
         image: object,
-        like: str | None,
+        like: str | tuple[int, float] | None,
         templates: Sequence[str],
         corpus: Corpus,
         settings: SearchSettings,
@@ -444,7 +444,8 @@ class Library:
             raise InputError(
                 f"{printable(video.path)} lasts {video.duration_seconds:.1f} s, so it has nothing at {seconds:g} s"
             )
-        vector: Float32 = corpus.index.vectors(video.video_id)[int(seconds / corpus.period_seconds)]
+        frame = min(int(seconds / corpus.period_seconds), video.frames - 1)
+        vector: Float32 = corpus.index.vectors(video.video_id)[frame]
         return vector
 
     def corpus(self) -> Corpus:
@@ -479,6 +480,11 @@ class Library:
         self._corpus = Corpus(_on_gpu(index), {v.video_id: v for v in videos.videos}, made.period_seconds)
         self._corpus_state, self._corpus_versions = state, videos.table_versions
         return self._corpus
+
+    @property
+    def versions(self) -> tuple[int, int]:
+        """Versions of the tables that :meth:`corpus` saw last: they change with every commit."""
+        return self._corpus_versions
 
     def _open_store(self) -> Store:
         with self._tables_lock:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -51,6 +52,17 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(command)
+
+
+@contextlib.contextmanager
+def needs(extra: str, *modules: str) -> Iterator[None]:
+    """Around imports of what an extra brings: a module that is missing names the extra, as InputError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in modules:
+            raise
+        raise InputError(f"this needs {error.name}", f"Install it: pip install 'vclipper[{extra}]'") from None
 
 
 class SectionedCommand(click.Command):

@@ -1,0 +1,59 @@
+"""The web application: routes under ``/api/v1``, media, the page; the guard around all of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from vclipper import __version__
+from vclipper.web import errors
+from vclipper.web.guard import Access, Guard
+from vclipper.web.routes import library, media, search
+from vclipper.web.schemas import ErrorResponse
+from vclipper.web.service import Service
+
+API = "/api/v1"
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(service: Service, access: Access | None = None) -> FastAPI:
+    """The application over one library.
+
+    Args:
+        service: the library and what belongs to it; closed when the server stops.
+        access: who may ask; by default whoever reaches it through a loopback name.
+    """
+    app = FastAPI(
+        title="VClipper",
+        version=__version__,
+        description="Find the moment in your videos. Requests that change something carry `X-VClip: 1`.",
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        responses={"4XX": {"model": ErrorResponse, "description": "What is wrong, and what to do next."}},
+    )
+    app.state.service = service
+    errors.install(app)
+    for routes in (library.router, search.router, media.router):
+        app.include_router(routes, prefix=API)
+    app.include_router(media.bytes_router)
+    app.add_api_route("/", _page, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_middleware(Guard, access=access or Access())
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.service.close()
+
+
+def _page() -> FileResponse:
+    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,79 @@
+"""The library's files, opened only while they hold what was indexed.
+
+A path is where a video was. Its file may since have been replaced, or the path made a link to something else; then
+it is not a file of the library any more. So a file is opened first and its content's fingerprint compared through
+the open descriptor: links and renames between check and use change nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from io import FileIO
+from pathlib import Path
+
+from indexer.discover import fingerprint_of, open_regular
+from indexer.errors import InputError
+from indexer.store import VideoRow
+from vclipper.web.errors import NotFoundError
+
+_REMEMBERED = 10_000
+_Identity = tuple[int, int, int, int, int]
+
+
+class Files:
+    """Opens videos by row; remembers which files were verified, by inode, size and times."""
+
+    def __init__(self) -> None:
+        self._verified: OrderedDict[_Identity, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def open(self, video: VideoRow) -> FileIO:
+        """The first of the video's files that holds the indexed content; the caller closes it.
+
+        Raises:
+            NotFoundError: there is none; the message says why.
+        """
+        why = "is not there"
+        for path in video.paths:
+            try:
+                file = open_regular(path)
+            except (OSError, InputError):
+                continue
+            if self._fingerprint(file) == video.fingerprint:
+                return file
+            file.close()
+            why = "has changed since it was indexed"
+        raise NotFoundError(f"the file of this video {why}", "Mount its drive, or run: vclip index FOLDER")
+
+    def _fingerprint(self, file: FileIO) -> str:
+        identity = _identity(file)
+        with self._lock:
+            if identity in self._verified:
+                self._verified.move_to_end(identity)
+                return self._verified[identity]
+        found = fingerprint_of(file)
+        if _identity(file) == identity:  # nobody wrote meanwhile
+            with self._lock:
+                self._verified[identity] = found
+                while len(self._verified) > _REMEMBERED:
+                    self._verified.popitem(last=False)
+        return found
+
+
+def _identity(file: FileIO) -> _Identity:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def is_online(video: VideoRow) -> bool:
+    """A cheap look: a file of the right size is where the video was."""
+    return any(_has_size(path, video.size_bytes) for path in video.paths)
+
+
+def _has_size(path: Path, size_bytes: int) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == size_bytes
+    except OSError:
+        return False

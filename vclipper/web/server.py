@@ -1,0 +1,98 @@
+"""Listen on a port until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import secrets
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from indexer.errors import InputError
+from indexer.storage import Where
+from vclipper.web.app import create_app
+from vclipper.web.guard import Access, is_loopback
+from vclipper.web.service import Service
+
+#: Open answers get this long after Ctrl-C; a film being sent would keep the server for ever.
+_GRACE_SECONDS = 2
+_SHORTEST_TOKEN = 12
+
+
+def access_for(host: str, token: str, names: tuple[str, ...] = ()) -> Access:
+    """Who may ask a server that listens on ``host``: whoever has the token, on loopback everyone without one.
+
+    Raises:
+        InputError: the token is short enough to be guessed, or not plain ASCII.
+    """
+    if token and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable()):
+        raise InputError("the token is too short or not plain ASCII", f"Use {_SHORTEST_TOKEN} characters or more")
+    if not token and not is_loopback(host):
+        token = secrets.token_urlsafe(24)
+    own = () if is_loopback(host) else (host.lower(), socket.gethostname().lower())
+    return Access(token, frozenset([*own, *(name.lower() for name in names)]))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        InputError: the port is in use or may not be used, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise InputError(f"{host}:{port} cannot be listened on: {_reason(error)}", _next_step(error)) from None
+    return listener
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "another program uses this port"
+    return error.strerror or str(error)
+
+
+def _next_step(error: OSError) -> str:
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        return "Choose another: --port N (0 finds a free one)"
+    return "Name an address of this machine: --host ADDRESS"
+
+
+def address_of(listener: socket.socket, token: str) -> str:
+    """What to open in a browser."""
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = socket.gethostname()
+    place = f"[{host}]" if ":" in host else host
+    return f"http://{place}:{port}/" + (f"?token={token}" if token else "")
+
+
+def serve(
+    where: Where,
+    listener: socket.socket,
+    access: Access,
+    device: str = "auto",
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Answer requests on ``listener`` until Ctrl-C; then nothing is left running."""
+    app = create_app(Service(where, device), access)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        ws="none",
+        proxy_headers=False,
+    )
+    on_ready()
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down and passes Ctrl-C on
+        uvicorn.Server(config).run(sockets=[listener])
