@@ -97,6 +97,7 @@ class Library:
         where: Where,
         device: str = "auto",
         load: LoadEncoder = load_encoder,
+        *,
         open_picture: OpenPicture | None = None,
     ) -> None:
         self.storage = at(where)

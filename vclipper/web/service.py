@@ -44,7 +44,7 @@ class Service:
         self.where, self.device = where, device
         self.load = _loaded_once(load)
         self.pictures = Pictures()
-        self.library = Library(where, device, self.load, self.pictures.named)
+        self.library = Library(where, device, self.load, open_picture=self.pictures.named)
         self.files = Files()
         self.answers: Recent[list[Moment]] = Recent(_REMEMBERED_ANSWERS)
         self.stills: Recent[bytes] = Recent(_REMEMBERED_STILLS)
