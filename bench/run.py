@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from bench.datasets import Dataset
 from bench.metrics import WINDOWS_PER_QUERY, FrameScores, percent, score_frames
 from bench.score import Evaluation, Prediction, evaluate
 from searcher.postprocess import postprocess
+from searcher.proposals import load_rankers
 from searcher.select import Window, select
 from searcher.settings import METHODS, POSTPROCESSES, SearchSettings
 from searcher.similarity import Curve
@@ -120,8 +122,28 @@ class Row:
 
 def split_name(dataset: Dataset) -> str:
     """``train``, ``val`` or ``test`` where the annotation file's name says so, else that name."""
-    found = re.search(r"train|val|test", dataset.source.stem)
-    return found[0] if found else dataset.source.stem
+    return _split_in(dataset.source.name)
+
+
+def _split_in(file_name: str) -> str:
+    stem = Path(file_name).stem
+    found = re.search(r"train|val|test", stem)
+    return found[0] if found else stem
+
+
+def figures_split(settings: SearchSettings, dataset: Dataset) -> str:
+    """The split, marked ``in-sample`` where the method's parameters were fitted on these very queries."""
+    split = split_name(dataset)
+    return f"{split}, in-sample" if _is_in_sample(settings, dataset) else split
+
+
+def _is_in_sample(settings: SearchSettings, dataset: Dataset) -> bool:
+    if settings.method != "proposals" or settings.ranker != "fitted":
+        return False
+    fitted_on = load_rankers(settings.ranker_file).fitted_on
+    return fitted_on.get("dataset") == dataset.name and _split_in(str(fitted_on.get("annotations"))) == split_name(
+        dataset
+    )
 
 
 def window_values(evaluation: Evaluation) -> dict[str, float]:
@@ -142,7 +164,7 @@ def window_values(evaluation: Evaluation) -> dict[str, float]:
 def window_row(replay: Replay, settings: SearchSettings) -> Row:
     """One line of the window table: replay, score, name."""
     evaluation = evaluate(replay.predictions(settings), replay.curve_set.dataset)
-    split = split_name(replay.curve_set.dataset)
+    split = figures_split(settings, replay.curve_set.dataset)
     return Row(settings.method, settings.postprocess, window_values(evaluation), split=split)
 
 
@@ -151,5 +173,5 @@ def frame_row(replay: Replay, settings: SearchSettings, truth: FrameTruth | None
     scores = (truth or FrameTruth(replay.curve_set)).score(replay.windows(settings))
     answered = len(replay.curve_set) / len(replay.curve_set.dataset)
     values = {name: round(value * answered, 4) for name, value in scores.report().items()}
-    split = split_name(replay.curve_set.dataset)
+    split = figures_split(settings, replay.curve_set.dataset)
     return Row(settings.method, settings.postprocess, values, split=split)

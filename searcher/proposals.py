@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -525,6 +525,11 @@ class Parameters:
         unknown = sorted(set(self.names) - set(FEATURES))
         if unknown:
             raise InputError(f"unknown feature {unknown[0]!r}", f"Known: {', '.join(FEATURES)}")
+        numbers = (self.centre, self.scale, self.hidden, self.bias, self.output, np.array(self.clip))
+        if not all(np.isfinite(values).all() for values in numbers):
+            raise InputError("a ranker's parameter is not a number")
+        if not (self.scale > 0).all() or not self.clip > 0:
+            raise InputError("a ranker's scale or clip is not above 0")
 
     def score(self, values: Floats) -> Floats:
         """(m, f) from :func:`describe` → (m,) scores: logarithms of relative odds within one context."""
@@ -576,10 +581,12 @@ class Rankers:
     Attributes:
         curve: reads :data:`CURVE_FEATURES` only, for curves without frame vectors.
         frames: reads all :data:`FEATURES`.
+        fitted_on: what the file says of the data: ``dataset``, ``annotations`` and so on.
     """
 
     curve: Parameters
     frames: Parameters
+    fitted_on: Mapping[str, Any] = field(default_factory=dict)
 
     def for_curve(self, curve: Curve) -> Parameters:
         """The one that suits what ``curve`` carries."""
@@ -591,21 +598,30 @@ SHIPPED = Path(__file__).with_name("proposals.json")
 
 
 @cache
-def load_rankers(path: Path = SHIPPED) -> Rankers:
-    """Read a parameter file, once per process.
+def load_rankers(file: str | Path | None = None) -> Rankers:
+    """Read a parameter file, once per process; None for the one that comes with the package.
 
     Raises:
         InputError: no such file, not JSON, or not what ``bench fit`` writes.
     """
+    path = SHIPPED if file is None else Path(file).expanduser()
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        rankers = record["rankers"]
-        found = {name: rankers[name] for name in ("curve", "frames")}
+        curve, frames = record["rankers"]["curve"], record["rankers"]["frames"]
+        fitted_on = dict(record.get("fitted_on", {}))
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist", "`bench fit` writes such a file") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a file of fitted rankers: {error}", "`bench fit` writes one") from None
-    return Rankers(**{name: Parameters.from_dict(values) for name, values in found.items()})
+        raise InputError(f"{path} does not exist", "`vclip bench fit` writes such a file") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not a file of fitted rankers: {error}", "`vclip bench fit` writes one"
+        ) from None
+    try:
+        rankers = Rankers(Parameters.from_dict(curve), Parameters.from_dict(frames), fitted_on)
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", error.hint) from None
+    if strange := sorted(set(rankers.curve.names) - set(CURVE_FEATURES)):
+        raise InputError(f"{path}: the ranker 'curve' reads {strange[0]!r}, which only frame vectors tell")
+    return rankers
 
 
 def formula(values: Floats) -> Floats:
@@ -695,13 +711,13 @@ def describe(curve: Curve) -> tuple[Candidates, Floats, Floats]:
     return candidates, _features(curve, candidates, curves, scene, edges), curves
 
 
-def propose(curve: Curve, ranker: str = "fitted", parameters: Path = SHIPPED) -> list[Found]:
+def propose(curve: Curve, ranker: str = "fitted", parameters: str | Path | None = None) -> list[Found]:
     """The moments of one video: first frame, one past the last, confidence; best first.
 
     Args:
         curve: the video through the query; its raw S_c, CFS_c and, where it has them, frame vectors are read.
         ranker: ``fitted``, or ``formula`` for the one without fitted parameters.
-        parameters: the file of the fitted ranker.
+        parameters: the file of the fitted ranker; None for the one that comes with the package.
 
     Returns:
         Up to :data:`WINDOWS_PER_CONTEXT` windows for each :data:`CONTEXT_SECONDS` of video. Confidences lie

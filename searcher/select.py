@@ -108,7 +108,7 @@ def proposals(curve: Curve, settings: SearchSettings) -> list[Window]:
     """
     return [
         Window(first, end, curve.seconds(first), curve.seconds(end), confidence)
-        for first, end, confidence in propose(curve, settings.ranker)
+        for first, end, confidence in propose(curve, settings.ranker, settings.ranker_file)
         if confidence > settings.effective_threshold
     ]
 

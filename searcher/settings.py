@@ -65,6 +65,13 @@ class Knob:
             if value not in self.choices:
                 raise InputError(f"{self.name} is {value!r}", f"Choose one of: {', '.join(self.choices)}")
             return
+        if self.kind is str:
+            if not isinstance(value, str) or not value:
+                raise InputError(f"{self.name} is {value!r}, not a name")
+            return
+        self._check_number(value)
+
+    def _check_number(self, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
             raise InputError(f"{self.name} is {value!r}, not a number")
         if self.kind is int and value != int(value):
@@ -96,6 +103,9 @@ class SearchSettings:
         high=1.0,
     )
     ranker: str = _knob("fitted", "proposals: what scores the candidate windows", str, choices=RANKERS)
+    ranker_file: str | None = _knob(
+        None, "proposals: parameters of your own for the fitted ranker, a file that `vclip bench fit` wrote", str
+    )
     min_confidence: float = _knob(
         -1.0, "VC1: windows whose mean S_c is not above it are dropped", float, "β", low=-1.0, high=1.0
     )
@@ -125,6 +135,10 @@ class SearchSettings:
     def __post_init__(self) -> None:
         for knob in knobs():
             knob.check(getattr(self, knob.name))
+        if self.ranker_file is not None and self.ranker != "fitted":
+            raise InputError(
+                f"ranker_file is of no use to the ranker {self.ranker!r}", "Drop it, or take the ranker 'fitted'"
+            )
         if self.smooth_window % 2 == 0:
             raise InputError(
                 f"smooth_window is {self.smooth_window}", "It must be odd: a window has a middle frame"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -18,7 +19,16 @@ from bench.curves import (
     load_features,
 )
 from bench.datasets import load_dataset
-from bench.run import COMBINATIONS, THESIS_METHODS, FrameTruth, Replay, frame_row, selected_frames, window_row
+from bench.run import (
+    COMBINATIONS,
+    THESIS_METHODS,
+    FrameTruth,
+    Replay,
+    figures_split,
+    frame_row,
+    selected_frames,
+    window_row,
+)
 from bench.score import Prediction, evaluate, load_predictions
 from indexer.errors import InputError
 from searcher.select import Window
@@ -190,3 +200,16 @@ def test_all_arrays_are_scored_in_about_a_second(captions: Replay, method: str, 
     start = time.process_time()
     window_row(captions, settings)
     assert time.process_time() - start < 2.0  # measured here: 0.2 to 0.6 s
+
+
+def test_figures_on_the_queries_of_the_fit_are_called_in_sample(tmp_path: Path) -> None:
+    captions = dataclasses.replace(
+        load_dataset(write_small_dataset(tmp_path)), source=Path("highlight_val_release.jsonl")
+    )
+    fitted = SearchSettings(method="proposals")
+    assert figures_split(fitted, captions) == "val, in-sample"  # the shipped parameters know val
+    assert figures_split(SearchSettings(method="vc1"), captions) == "val"
+    assert figures_split(SearchSettings(ranker="formula"), captions) == "val"
+    other = dataclasses.replace(captions, source=Path("highlight_train_release.jsonl"))
+    assert figures_split(fitted, other) == "train"
+    assert figures_split(fitted, dataclasses.replace(captions, name="TVR")) == "val"

@@ -28,7 +28,7 @@ from searcher.proposals import (
     scenes,
     union,
 )
-from searcher.select import select
+from searcher.select import Window, select
 from searcher.settings import POSTPROCESSES, SearchSettings
 from searcher.similarity import Curve
 
@@ -126,6 +126,7 @@ def step(n=75, first=30, end=40, noise=0.0, seed=0):
 
 
 def iou(window, first, end):
+    window = (window.first_frame, window.end_frame) if isinstance(window, Window) else window
     both = max(0, min(window[1], end) - max(window[0], first))
     return both / (window[1] - window[0] + end - first - both)
 
@@ -279,6 +280,46 @@ def test_a_file_that_holds_no_rankers_is_refused(tmp_path, text, words):
         load_rankers(path)
     with pytest.raises(InputError, match="does not exist"):
         load_rankers(tmp_path / "absent.json")
+
+
+def test_a_ranker_file_of_ones_own_is_used(tmp_path):
+    record = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    for ranker in record["rankers"].values():
+        ranker["output"] = [-weight for weight in ranker["output"]]
+    path = tmp_path / "upside-down.json"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    video = curve(step(noise=0.01))
+    assert iou(select(video, SearchSettings())[0], 30, 40) >= 10 / 12
+    assert iou(select(video, SearchSettings(ranker_file=str(path)))[0], 30, 40) < 0.5
+    with pytest.raises(InputError, match="no use to the ranker 'formula'"):
+        SearchSettings(ranker="formula", ranker_file=str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"clip": float("nan")}, "not a number"),
+        ({"clip": 0}, "not above 0"),
+        ({"output": [1.0]}, "do not belong to"),
+        ({"features": {"colour": {"centre": 0, "scale": 1, "hidden": [0] * 16}}}, "unknown feature"),
+    ],
+)
+def test_wrong_numbers_are_refused_with_the_file_named(tmp_path, change, words):
+    record = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    record["rankers"]["curve"] |= change
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(InputError, match=f"wrong.json: .*{words}"):
+        load_rankers(path)
+
+
+def test_the_ranker_for_curves_may_not_read_vectors(tmp_path):
+    record = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    record["rankers"]["curve"] = record["rankers"]["frames"]
+    path = tmp_path / "swapped.json"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(InputError, match="only frame vectors tell"):
+        load_rankers(path)
 
 
 def test_a_ranker_may_read_fewer_features():

@@ -35,6 +35,7 @@ def test_defaults_lie_within_their_bounds():
         ({"smooth_window": 13.5}, "whole number"),
         ({"videos": 0}, "videos is 0"),
         ({"top": "5"}, "not a number"),
+        ({"ranker_file": 5}, "not a name"),
     ],
 )
 def test_out_of_bounds_is_an_input_error(values, says):

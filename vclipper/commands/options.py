@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_WORDS = {
     "threshold": "by method and postprocessing",
+    "ranker_file": "the parameters that come with VClipper",
     "min_score": f"{DEFAULT_MIN_SCORE}, in libraries of 300 frames or more",
 }
 _GREEK = {"λ": "--lambda", "β": "--beta", "α": "--alpha", "p": "-p", "M": "-M"}
@@ -93,7 +94,10 @@ def _option_of(knob: Knob) -> Decorator:
     if knob.kind is bool:
         flags = f"--{knob.name}/--no-{knob.name}"
         return click.option(flags, knob.name, default=None, help=f"{sentence}.  [default: {default}]")
-    return click.option(*names, knob.name, type=kind, help=f"{sentence}{symbol}.  [default: {default}]")
+    metavar = "FILE" if knob.kind is str and not knob.choices else None
+    return click.option(
+        *names, knob.name, type=kind, metavar=metavar, help=f"{sentence}{symbol}.  [default: {default}]"
+    )
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -29,6 +29,7 @@ class _Search(SectionedCommand):
         "How the ends are found": (
             "method",
             "ranker",
+            "ranker_file",
             "postprocess",
             "smooth_window",
             "threshold",
