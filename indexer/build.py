@@ -263,6 +263,7 @@ class Pipeline:
 def _indexed(video: _Video) -> Indexed:
     job, info, outcome = video.job, video.info, video.outcome
     assert outcome is not None  # noqa: S101 - `done` says so
+    frames = VideoFrames.of(job.video_id, np.stack(video.vectors))
     row = VideoRow(
         video_id=job.video_id,
         fingerprint=job.fingerprint,
@@ -279,8 +280,9 @@ def _indexed(video: _Video) -> Indexed:
         complete=outcome.complete,
         note=outcome.reason,
         recorded_unix=info.recorded_unix,
+        digest=frames.digest(),
     )
-    return Indexed(job, row, VideoFrames.of(job.video_id, np.stack(video.vectors)))
+    return Indexed(job, row, frames)
 
 
 class Committer:

@@ -138,9 +138,9 @@ class _Keeper(threading.Thread):
             self._put(None)
 
     def _one_file(self, job: int, path: Path) -> None:
-        if self._process is None:
-            self._start_worker()
         try:
+            if self._process is None:
+                self._start_worker()
             self._pipe.send((job, path))
             while not self._stop_requested.is_set():
                 message = self._receive(path)
@@ -176,7 +176,11 @@ class _Keeper(threading.Thread):
         context = multiprocessing.get_context("spawn")  # fork would copy the threads' locks of torch and Lance
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, *self._task), daemon=True)
-        self._process.start()
+        try:
+            self._process.start()
+        except OSError as error:  # no memory or no process left
+            self._process = None
+            raise VideoError(f"the decode process did not start: {error.strerror}") from error
         theirs.close()
         if not self._pipe.poll(120) or self._pipe.recv() != "ready":
             raise VideoError("the decode process did not start")

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer.errors import LibraryDamagedError, LibraryError, LibraryMismatchError
-from indexer.storage import Where, at, write_atomically
+from indexer.errors import REPAIR, LibraryDamagedError, LibraryError, LibraryMismatchError
+from indexer.storage import TABLES, Where, at, write_atomically
 
 FILE_NAME = "library.json"
 #: No model has more; a file that says more is damaged.
 _LARGEST_DIMENSION = 65_536
+#: The same again, for the day on which the first is damaged.
+COPY_NAME = f"{TABLES}/{FILE_NAME}"
 SCHEMA_VERSION = 2
 
 
@@ -98,8 +100,10 @@ def to_json(value: Any) -> bytes:
 
 
 def save(manifest: Manifest, where: Where) -> None:
-    """Write ``library.json``."""
-    at(where).write(FILE_NAME, to_json({"vclipper_library": True, **dataclasses.asdict(manifest)}))
+    """Write ``library.json``, and its copy before it."""
+    data = to_json({"vclipper_library": True, **dataclasses.asdict(manifest)})
+    for name in (COPY_NAME, FILE_NAME):
+        at(where).write(name, data)
 
 
 def exists(where: Where) -> bool:
@@ -107,8 +111,8 @@ def exists(where: Where) -> bool:
     return at(where).exists(FILE_NAME)
 
 
-def load(where: Where) -> Manifest:
-    """Read ``library.json``.
+def load(where: Where, name: str = FILE_NAME) -> Manifest:
+    """Read ``library.json``, or its copy ``name``.
 
     Raises:
         LibraryError: there is none.
@@ -117,7 +121,7 @@ def load(where: Where) -> Manifest:
     """
     storage = at(where)
     try:
-        values = json.loads(storage.read(FILE_NAME))
+        values = json.loads(storage.read(name))
         version = int(values["schema_version"])
         known = {f.name for f in dataclasses.fields(Manifest)}
         manifest = None if version > SCHEMA_VERSION else Manifest(**{k: values[k] for k in known})
@@ -127,8 +131,7 @@ def load(where: Where) -> Manifest:
         ) from None
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise LibraryDamagedError(
-            f"{storage}/{FILE_NAME} is damaged ({type(error).__name__}: {error})",
-            "Restore it from a backup or index anew",
+            f"{storage}/{name} is damaged ({type(error).__name__}: {error})", REPAIR
         ) from error
     if manifest is None:
         raise LibraryMismatchError(

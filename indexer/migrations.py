@@ -12,7 +12,7 @@ from pathlib import Path
 
 from indexer import manifest
 from indexer.container import open_container, recorded_unix
-from indexer.errors import VideoError
+from indexer.errors import LibraryDamagedError, VideoError
 from indexer.manifest import SCHEMA_VERSION
 from indexer.storage import Where
 from indexer.store import Store, VideoRow
@@ -26,11 +26,18 @@ def migrate(where: Where, store: Store) -> None:
         manifest.save(dataclasses.replace(made, schema_version=version + 1), where)
 
 
-def _dates(store: Store) -> None:
-    """1 → 2: ``recorded_unix``, of the files that are there."""
+def _dates_and_digests(store: Store) -> None:
+    """1 → 2: ``recorded_unix`` of the files that are there, ``digest`` of the frames that are whole."""
     store.add_missing_columns()
-    dated = [dataclasses.replace(video, recorded_unix=_date_of(video)) for video in store.videos()]
-    store.commit([], [video for video in dated if video.recorded_unix is not None])
+    rows = [dataclasses.replace(video, recorded_unix=_date_of(video)) for video in store.videos()]
+    store.commit([], [dataclasses.replace(row, digest=_digest_of(row, store)) for row in rows])
+
+
+def _digest_of(video: VideoRow, store: Store) -> str:
+    try:
+        return next(iter(store.frames([video]))).digest()
+    except LibraryDamagedError:  # named by `vclip verify`
+        return ""
 
 
 def _date_of(video: VideoRow) -> float | None:
@@ -46,4 +53,4 @@ def _date(path: Path) -> float | None:
 
 
 #: What leads from each schema version to the next.
-STEPS: Mapping[int, Callable[[Store], None]] = {1: _dates}
+STEPS: Mapping[int, Callable[[Store], None]] = {1: _dates_and_digests}

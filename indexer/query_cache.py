@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.checksum import checked, unchecked
 from indexer.snapshot import FOLDER
 from indexer.vectors import Float32
 
@@ -37,10 +38,10 @@ class QueryCache:
         """The vector of ``text``, (D,) float32, or None."""
         path = self._path(text)
         try:
-            vector: Float32 = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            vector: Float32 = np.frombuffer(unchecked(path.read_bytes()), np.float32)
+        except (OSError, ValueError):
             return None
-        if vector.shape != (self._dimension,) or vector.dtype != np.float32 or not np.isfinite(vector).all():
+        if vector.shape != (self._dimension,) or not np.isfinite(vector).all():
             return None
         with contextlib.suppress(OSError):
             os.utime(path)  # the age that counts is that of the last use
@@ -52,14 +53,13 @@ class QueryCache:
         temporary = path.with_name(f"{path.stem}.{os.getpid()}.new")
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                np.save(file, np.asarray(vector, dtype=np.float32))
+            temporary.write_bytes(checked(np.ascontiguousarray(vector, np.float32).tobytes()))
             temporary.replace(path)
             self._shrink()
 
     def _path(self, text: str) -> Path:
         key = f"{self._model}\n{text}".encode("utf-8", "surrogatepass")
-        return self._folder / f"{hashlib.blake2b(key, digest_size=16).hexdigest()}.npy"
+        return self._folder / f"{hashlib.blake2b(key, digest_size=16).hexdigest()}.f32"
 
     def _shrink(self) -> None:
         with os.scandir(self._folder) as entries:

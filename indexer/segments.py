@@ -8,9 +8,12 @@ ones, never of the whole.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import secrets
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer import snapshot
-from indexer.errors import LibraryDamagedError
+from indexer.errors import REPAIR, LibraryDamagedError
 from indexer.frame_index import FlatIndex, Moments, Rows, Segment
 from indexer.manifest import write_json_atomically
 from indexer.store import Store, VideoFrames, VideoRow
@@ -26,6 +29,9 @@ from indexer.store import Store, VideoFrames, VideoRow
 FOLDER = "index"
 #: 64 MiB at 512 dimensions: small enough to rewrite, large enough that a search is one pass of memory.
 SEGMENT_ROWS = 65_536
+_SMALL_PARTS = ("videos.npy", "next.npy", "moments.npy")
+#: FAISS's head: four letters, the dimension in 4 bytes, the number of vectors in 8.
+_ROWS_AT = 8
 
 
 @dataclass(frozen=True)
@@ -55,14 +61,21 @@ def load(library: Path, dimension: int) -> tuple[FlatIndex, IndexState]:
             return _load(folder, dimension)
     except Exception as error:  # FAISS raises RuntimeError, JSON ValueError, NumPy its own
         reason = str(error).splitlines()[0]
-        raise LibraryDamagedError(
-            f"the index in {folder} cannot be read: {reason}", "See: vclip verify"
-        ) from error
+        raise LibraryDamagedError(f"the index in {folder} cannot be read: {reason}", REPAIR) from error
 
 
 def _load(folder: Path, dimension: int) -> tuple[FlatIndex, IndexState]:
     state = _read_state(folder)
     return FlatIndex([_read(folder, name, dimension) for name in state.segments], dimension), state
+
+
+def load_sound(library: Path, dimension: int) -> FlatIndex:
+    """The segments on disk that are as they were written, listed or not: a source when a table is damaged."""
+    sound = []
+    for file in sorted((library / FOLDER).glob("*.faiss")):
+        with contextlib.suppress(Exception):
+            sound.append(_read(library / FOLDER, file.stem, dimension))
+    return FlatIndex(sound, dimension)
 
 
 def follow(library: Path, store: Store, videos: Sequence[VideoRow], persist: bool = True) -> FlatIndex:
@@ -184,16 +197,54 @@ def _write(folder: Path, segment: Segment) -> None:
     np.save(folder / f"{segment.name}.next.npy", segment.next_similarity)
     moments = np.vstack([segment.moments.total[None], segment.moments.products]).astype(np.float32)
     np.save(folder / f"{segment.name}.moments.npy", moments)
+    (folder / f"{segment.name}.sums").write_text("".join(_sums(folder, segment.name)), encoding="utf-8")
     for file in folder.glob(f"{segment.name}.*"):
         with file.open("rb+") as written:
             os.fsync(written.fileno())
 
 
+def _sums(folder: Path, name: str) -> Iterator[str]:
+    """One checksum a line for the small files of a segment; the vectors are compared with the table's."""
+    for part in _SMALL_PARTS:
+        yield hashlib.blake2b((folder / f"{name}.{part}").read_bytes(), digest_size=16).hexdigest() + "\n"
+
+
+def _demand_sound(folder: Path, name: str, dimension: int) -> None:
+    """Refuse files that are not as they were written, before FAISS or NumPy take them apart.
+
+    Segments of the first release have no checksums; the vectors' file is known by its length and its head, byte
+    for byte what FAISS writes for so many vectors.
+    """
+    file = folder / f"{name}.faiss"
+    vector_bytes = file.stat().st_size - len(_head(dimension, 0))
+    rows = vector_bytes // (2 * dimension)
+    with file.open("rb") as opened:
+        if vector_bytes != rows * 2 * dimension or opened.read(len(_head(dimension, rows))) != _head(
+            dimension, rows
+        ):
+            raise ValueError(f"{file.name} is damaged")
+    sums = folder / f"{name}.sums"
+    if sums.exists() and sums.read_text(encoding="ascii") != "".join(_sums(folder, name)):
+        raise ValueError(f"a file of segment {name} is damaged")
+
+
+def _head(dimension: int, rows: int) -> bytes:
+    """How the file of a float16 index of so many vectors begins: that of an empty one, with its two counts."""
+    import faiss
+
+    empty = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    head = bytearray(faiss.serialize_index(empty).tobytes())
+    struct.pack_into("<q", head, _ROWS_AT, rows)
+    struct.pack_into("<Q", head, len(head) - 8, rows * dimension * 2)
+    return bytes(head)
+
+
 def _read(folder: Path, name: str, dimension: int) -> Segment:
     import faiss
 
-    for part in ("faiss", "videos.npy", "next.npy", "moments.npy"):
+    for part in ("faiss", *_SMALL_PARTS):
         (folder / f"{name}.{part}").stat()  # FAISS reports a missing file as any other error
+    _demand_sound(folder, name, dimension)
     index = faiss.read_index(os.fspath(folder / f"{name}.faiss"), faiss.IO_FLAG_MMAP_IFC)
     video_ids, counts = np.load(folder / f"{name}.videos.npy", allow_pickle=False)
     following = np.load(folder / f"{name}.next.npy", mmap_mode="r", allow_pickle=False)

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.manifest import write_json_atomically
+from indexer.checksum import checked, unchecked
+from indexer.manifest import to_json
+from indexer.storage import write_atomically
 from indexer.store import Store, VideoRow
 
 FOLDER = "start"
@@ -51,19 +53,35 @@ def save(library: Path, store: Store, videos: Sequence[VideoRow]) -> None:
     (library / FOLDER).mkdir(exist_ok=True)
     columns = {name: [_plain(getattr(video, name)) for video in videos] for name in _FIELDS}
     values = {"tables": state, "table_versions": store.versions, "videos": columns}
-    write_json_atomically(library / FOLDER / _FILE_NAME, values)
+    write_atomically(library / FOLDER / _FILE_NAME, checked(to_json(values)))
 
 
 def load(library: Path, state: str) -> Snapshot | None:
     """The snapshot of this state of the tables; None where there is none."""
+    found = _read(library)
+    return found[1] if found is not None and found[0] == state else None
+
+
+def load_any(library: Path) -> Snapshot | None:
+    """The snapshot, of whatever state of the tables: what is left when they are damaged."""
+    found = _read(library)
+    return None if found is None else found[1]
+
+
+def is_damaged(library: Path) -> bool:
+    """Whether a snapshot lies here that is not as it was written."""
+    return (library / FOLDER / _FILE_NAME).exists() and _read(library) is None
+
+
+def _read(library: Path) -> tuple[str, Snapshot] | None:
     try:
-        values = json.loads((library / FOLDER / _FILE_NAME).read_text(encoding="utf-8"))
+        values = json.loads(unchecked((library / FOLDER / _FILE_NAME).read_bytes()))
         columns = values["videos"]
-        if values["tables"] != state or set(columns) != set(_FIELDS):
+        if set(columns) != set(_FIELDS):
             return None
         versions = values["table_versions"]
-        rows = zip(*(columns[name] for name in _FIELDS), strict=True)
-        return Snapshot([_row(row) for row in rows], (int(versions[0]), int(versions[1])))
+        rows = [_row(row) for row in zip(*(columns[name] for name in _FIELDS), strict=True)]
+        return values["tables"], Snapshot(rows, (int(versions[0]), int(versions[1])))
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 

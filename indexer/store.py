@@ -8,18 +8,22 @@ it, so whatever a crash leaves behind belongs to no video. ``doubtful.json`` nam
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.errors import LibraryDamagedError
+from indexer.discover import printable
+from indexer.errors import REPAIR, LibraryDamagedError, VClipperError
 from indexer.manifest import to_json
 from indexer.storage import Storage, Where, at
 from indexer.vectors import Float16, Float32, next_frame_similarity
@@ -35,7 +39,7 @@ VERSIONS_BETWEEN_CLEANUPS = 64
 #: Readers that opened an older version keep it this long.
 _OLD_VERSIONS_KEPT = timedelta(hours=1)
 #: Columns of ``videos`` that libraries of older schemas lack until a writer has opened them.
-_LATER_COLUMNS = frozenset({"recorded_unix"})
+_LATER_COLUMNS = frozenset({"recorded_unix", "digest"})
 #: Ids in one SQL list.
 _IDS_PER_STATEMENT = 5_000
 
@@ -54,6 +58,7 @@ class VideoRow:
         recorded_unix: when the video was recorded, seconds since 1970, see
             :func:`indexer.container.recorded_unix`; None where it is not known (libraries of schema 1 that
             no writer has opened since).
+        digest: of what the frames are, see :meth:`VideoFrames.digest`; empty in libraries of schema 1.
     """
 
     video_id: int
@@ -71,6 +76,7 @@ class VideoRow:
     complete: bool = True
     note: str = ""
     recorded_unix: float | None = None
+    digest: str = ""
 
     @property
     def path(self) -> Path:
@@ -102,22 +108,39 @@ class VideoFrames:
         stored = np.asarray(vectors, dtype=np.float16)
         return cls(video_id, stored, next_frame_similarity(stored))
 
+    def digest(self) -> str:
+        """BLAKE2b of the vectors and CFS_c, 16 hex digits: tells damage that no other check can see."""
+        digest = hashlib.blake2b(self.vectors.tobytes(), digest_size=8)
+        digest.update(self.next_similarity.tobytes())
+        return digest.hexdigest()
+
 
 class Store:
     """Reads and writes of the two tables in a folder or bucket; one writer at a time (indexer.lock).
+
+    Args:
+        where: the library.
+        dimension, period_seconds: of its manifest.
+        is_damaged: open each table when it is first used, so that one can be read while the other cannot.
 
     Raises:
         LibraryDamagedError: a table is missing or has other columns.
     """
 
-    def __init__(self, where: Where, dimension: int, period_seconds: float) -> None:
+    def __init__(self, where: Where, dimension: int, period_seconds: float, is_damaged: bool = False) -> None:
         self._storage = at(where)
         self.dimension = dimension
         self.period_seconds = period_seconds
         self._database = _connect(self._storage)
-        self._videos = self._table("videos", _videos_schema())
-        self._frames = self._table("frames", _frames_schema(dimension))
-        self._cleaned = self._version_blocks()
+        self._cleaned: dict[str, int] = {} if is_damaged else self._version_blocks()
+
+    @cached_property
+    def _videos(self) -> Any:
+        return self._table("videos", _videos_schema())
+
+    @cached_property
+    def _frames(self) -> Any:
+        return self._table("frames", _frames_schema(self.dimension))
 
     @classmethod
     def create(cls, where: Where, dimension: int, period_seconds: float) -> Store:
@@ -128,15 +151,11 @@ class Store:
         return cls(where, dimension, period_seconds)
 
     def _table(self, name: str, schema: pa.Schema) -> Any:
-        try:
+        with _damage_said(f"table {name!r} in {self._storage} cannot be opened"):
             table = self._database.open_table(name)
             found = table.schema
-        except Exception as error:  # LanceDB raises what its Rust core raises
-            raise LibraryDamagedError(
-                f"table {name!r} in {self._storage} cannot be opened", "See: vclip verify"
-            ) from error
         if not _readable(found, schema):
-            raise LibraryDamagedError(f"table {name!r} in {self._storage} has other columns", "See: vclip verify")
+            raise LibraryDamagedError(f"table {name!r} in {self._storage} has other columns", REPAIR)
         return table
 
     @property
@@ -155,7 +174,15 @@ class Store:
     # ---- reading
 
     def videos(self) -> list[VideoRow]:
-        """All videos, by path."""
+        """All videos, by path.
+
+        Raises:
+            LibraryDamagedError: the table cannot be read.
+        """
+        with _damage_said(f"the table of videos in {self._storage} cannot be read"):
+            return self._all_videos()
+
+    def _all_videos(self) -> list[VideoRow]:
         rows = [_video_row(values) for values in self._videos.search().limit(None).to_arrow().to_pylist()]
         return sorted((row for row in rows if row.paths), key=lambda row: os.fsencode(row.path))
 
@@ -163,10 +190,12 @@ class Store:
         """The frames of ``videos``, in that order, reading about ``rows_at_once`` rows at a time.
 
         Raises:
-            LibraryDamagedError: the table lacks frames of a video.
+            LibraryDamagedError: the table lacks frames of a video, or holds others than were written.
         """
         for group in _groups(videos, rows_at_once):
-            yield from self._read(group)
+            with _damage_said(f"the frames of {printable(group[0].path)} or another video cannot be read"):
+                found = list(self._read(group))
+            yield from found
 
     def _read(self, videos: Sequence[VideoRow]) -> Iterator[VideoFrames]:
         ids = [video.video_id for video in videos]
@@ -180,10 +209,14 @@ class Store:
             first, end = np.searchsorted(owner, [video.video_id, video.video_id + 1])
             if end - first != video.frames:
                 raise LibraryDamagedError(
-                    f"{end - first} of {video.frames} frames of {video.path} are in the table",
-                    f"Index it again: vclip index --force {video.path}",
+                    f"{end - first} of {video.frames} frames of {printable(video.path)} are in the table", REPAIR
                 )
-            yield VideoFrames(video.video_id, vectors[first:end], following[first : end - 1])
+            frames = VideoFrames(video.video_id, vectors[first:end], following[first : end - 1])
+            if video.digest and frames.digest() != video.digest:
+                raise LibraryDamagedError(
+                    f"the frames of {printable(video.path)} are damaged in the table", REPAIR
+                )
+            yield frames
 
     def count_frames(self) -> int:
         """Rows in ``frames``, leftovers of an interrupted run included."""
@@ -191,17 +224,22 @@ class Store:
 
     def frame_owners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Distinct ids in ``frames`` and the rows each has."""
-        batches = self._frames.search().select(["video_id"]).limit(None).to_batches()
         counts: dict[int, int] = {}
-        for batch in batches:
-            ids, rows = np.unique(batch.column("video_id").to_numpy(), return_counts=True)
-            for video_id, n in zip(ids.tolist(), rows.tolist(), strict=True):
-                counts[video_id] = counts.get(video_id, 0) + n
+        with _damage_said(f"the table of frames in {self._storage} cannot be read"):
+            batches = self._frames.search().select(["video_id"]).limit(None).to_batches()
+            for batch in batches:
+                ids, rows = np.unique(batch.column("video_id").to_numpy(), return_counts=True)
+                for video_id, n in zip(ids.tolist(), rows.tolist(), strict=True):
+                    counts[video_id] = counts.get(video_id, 0) + n
         return np.array(list(counts), dtype=np.int64), np.array(list(counts.values()), dtype=np.int64)
 
     def fragments(self) -> int:
         """Files that hold ``frames``."""
         return _fragments(self._frames)
+
+    def check_journal(self) -> None:
+        """Raise LibraryDamagedError where the note of what is under way cannot be read."""
+        self._doubtful()
 
     # ---- writing (under indexer.lock.writing)
 
@@ -210,6 +248,10 @@ class Store:
         lacking = [field for field in _videos_schema() if field.name not in self._videos.schema.names]
         if lacking:
             self._videos.add_columns(lacking)
+
+    def start_journal(self) -> None:
+        """Note that nothing is under way, in place of a note that may be damaged."""
+        self._doubt([])
 
     def commit(self, added: Sequence[tuple[VideoRow, VideoFrames]], changed: Sequence[VideoRow] = ()) -> None:
         """Make ``added`` videos and the new paths of ``changed`` ones visible in one commit.
@@ -285,9 +327,30 @@ class Store:
         except FileNotFoundError:
             return []
         except (ValueError, TypeError) as error:
-            raise LibraryDamagedError(
-                f"{self._storage}/{_DOUBTFUL} is damaged", "Delete it, then: vclip verify"
-            ) from error
+            raise LibraryDamagedError(f"{self._storage}/{_DOUBTFUL} is damaged", REPAIR) from error
+
+
+def shape_of(where: Where) -> tuple[int, float | None]:
+    """Dimension and sampling period as the frames tell them; no period where no video has two frames.
+
+    Raises:
+        LibraryDamagedError: the table cannot be read.
+    """
+    with _damage_said(f"the table of frames in {at(where)} cannot be read"):
+        table = _connect(at(where)).open_table("frames")
+        second = table.search().where("frame_index = 1").limit(1).to_arrow().column("start_seconds").to_pylist()
+        return int(table.schema.field("vector").type.list_size), float(second[0]) if second else None
+
+
+@contextlib.contextmanager
+def _damage_said(what: str) -> Iterator[None]:
+    """Whatever LanceDB raises, panics of its Rust core included, as the one error that callers know."""
+    try:
+        yield
+    except (VClipperError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise LibraryDamagedError(what, REPAIR) from error
 
 
 def _fragments(table: Any) -> int:
@@ -321,6 +384,7 @@ def _videos_schema() -> pa.Schema:
             ("complete", pa.bool_()),
             ("note", pa.string()),
             ("recorded_unix", pa.float64()),  # since schema 2
+            ("digest", pa.string()),  # since schema 2
         ]
     )
 

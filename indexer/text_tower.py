@@ -123,7 +123,13 @@ def save(library: Path, model: str, shape: TextShape, weights: Mapping[str, Floa
     file = folder / _weights_name(model)
     _write_flat(file, weights)
     layout = {name: list(array.shape) for name, array in weights.items()}
-    values = {"model": model, "weights": file.name, "shape": asdict(shape), "layout": layout}
+    values = {
+        "model": model,
+        "weights": file.name,
+        "shape": asdict(shape),
+        "layout": layout,
+        "digest": _digest(file),
+    }
     write_json_atomically(folder / FILE_NAME, values)
     for other in folder.glob("text-*"):
         if other != file:
@@ -145,6 +151,34 @@ def load(library: Path, model: str) -> TextTower | None:
 def is_saved(library: Path, model: str) -> bool:
     """Whether :func:`load` would find something."""
     return load(library, model) is not None
+
+
+def is_damaged(library: Path) -> bool:
+    """Whether an export lies here that is not as it was written (reads all of it)."""
+    folder = library / FOLDER
+    try:
+        values = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        return bool(values["digest"] != _digest(folder / str(values["weights"])))
+    except FileNotFoundError:
+        return (folder / FILE_NAME).exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
+
+
+def forget(library: Path) -> None:
+    """Delete the export; the next index run writes it anew."""
+    for file in (library / FOLDER).glob("text*"):
+        file.unlink(missing_ok=True)
+
+
+def _digest(file: Path) -> str:
+    import hashlib
+
+    digest = hashlib.blake2b(digest_size=16)
+    with file.open("rb") as opened:
+        while block := opened.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _weights_name(model: str) -> str:

@@ -1,4 +1,4 @@
-"""Do table, index and files agree? What does not, and how to mend it."""
+"""Do manifest, tables, index and files agree? What does not, and how to mend it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import segments
+from indexer import manifest, segments, snapshot, text_tower
 from indexer.discover import fingerprint, printable
-from indexer.errors import LibraryDamagedError, VClipperError
-from indexer.frame_index import FlatIndex
+from indexer.errors import LibraryDamagedError, LibraryMismatchError, VClipperError
+from indexer.frame_index import FlatIndex, Moments
+from indexer.plan import video_id_of
+from indexer.storage import Where, at
 from indexer.store import Store, VideoFrames, VideoRow
 from indexer.vectors import next_frame_similarity
 
 #: float16 keeps 11 bits: a rounded unit vector's length is this close to 1.
 _LENGTH_TOLERANCE = 5e-3
 _COSINE_TOLERANCE = 1e-4
+_MEND = "vclip repair"
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,47 @@ class Problem:
     is_damage: bool = True
 
 
-def verify(library: Path, store: Store, contents: bool = False) -> Iterator[Problem]:
-    """Check every row of the tables against the index, and every video against its file.
+def verify(where: Where, derived: Path, contents: bool = False) -> Iterator[Problem]:
+    """Check the manifest, every row of the tables against the index, and every video against its file.
 
     Args:
-        library: the library directory.
-        store: its tables.
+        where: the library.
+        derived: where its derived files lie (a library in a folder: the same).
         contents: also read the files again and compare their fingerprints.
+
+    Raises:
+        LibraryError: there is no library.
+        LibraryMismatchError: a newer VClipper made it.
     """
-    videos = store.videos()
-    yield from _orphans(store, videos)
-    yield from _rows(store, videos, library)
+    try:
+        yield from _manifests(where)
+        made = manifest.load(where)
+        store = Store(where, made.dimension, made.period_seconds)
+        store.check_journal()
+        videos = store.videos()
+        yield from _orphans(store, videos)
+    except LibraryDamagedError as error:
+        yield Problem(error.message, _MEND)
+        return
+    yield from _rows(store, videos, derived)
+    yield from _start(derived, videos)
     for video in videos:
         yield from _file(video, contents)
+
+
+def _manifests(where: Where) -> Iterator[Problem]:
+    storage = at(where)
+    if not storage.exists(manifest.COPY_NAME):  # a library of the first release that nobody has written to since
+        return
+    if not manifest.exists(where):
+        raise LibraryDamagedError(f"{storage}/{manifest.FILE_NAME} is missing", _MEND)
+    try:
+        if manifest.load(where, manifest.COPY_NAME) != manifest.load(where):
+            yield Problem(f"{storage}/{manifest.COPY_NAME} differs from {manifest.FILE_NAME}", _MEND)
+    except LibraryMismatchError:
+        raise
+    except LibraryDamagedError as error:
+        yield Problem(error.message, _MEND)
 
 
 def _orphans(store: Store, videos: Sequence[VideoRow]) -> Iterator[Problem]:
@@ -56,7 +87,7 @@ def _orphans(store: Store, videos: Sequence[VideoRow]) -> Iterator[Problem]:
     live = {video.video_id for video in videos}
     orphans = int(sum(n for owner, n in zip(owners.tolist(), rows.tolist(), strict=True) if owner not in live))
     if orphans:
-        yield Problem(f"{orphans} frames belong to no video", "vclip verify --mend deletes them")
+        yield Problem(f"{orphans} frames belong to no video", f"{_MEND} deletes them")
 
 
 def _rows(store: Store, videos: Sequence[VideoRow], library: Path) -> Iterator[Problem]:
@@ -64,18 +95,21 @@ def _rows(store: Store, videos: Sequence[VideoRow], library: Path) -> Iterator[P
     try:
         index = segments.load(library, store.dimension)[0]
     except LibraryDamagedError as error:
-        yield Problem(error.message, "vclip verify --mend rebuilds the index from the table")
+        if videos or (library / segments.FOLDER).exists():
+            yield Problem(error.message, f"{_MEND} rebuilds the index from the table")
     if index is not None:
         yield from _index_videos(index, videos)
     for video in videos:
         try:
             frames = next(iter(store.frames([video])))
         except VClipperError as error:
-            yield Problem(error.message, error.hint)
+            yield Problem(error.message, f"{_MEND} takes them from the index")
             continue
         yield from _vectors(video, frames)
         if index is not None and video.video_id in index.video_ids:
             yield from _same_in_index(video, frames, index)
+    if index is not None:
+        yield from _moments(index)
 
 
 def _index_videos(index: FlatIndex, videos: Sequence[VideoRow]) -> Iterator[Problem]:
@@ -84,7 +118,7 @@ def _index_videos(index: FlatIndex, videos: Sequence[VideoRow]) -> Iterator[Prob
         yield Problem(
             f"the index lacks {len(live - index.video_ids)} videos and holds {len(index.video_ids - live)} "
             "that are gone",
-            "The next search or index run mends it; or vclip verify --mend",
+            f"The next search or index run mends it; or {_MEND}",
         )
 
 
@@ -96,6 +130,8 @@ def _vectors(video: VideoRow, frames: VideoFrames) -> Iterator[Problem]:
     cosines = next_frame_similarity(frames.vectors)
     if not np.allclose(cosines, frames.next_similarity, atol=_COSINE_TOLERANCE):
         yield Problem(f"{printable(video.path)}: next_similarity does not fit the vectors", again)
+    if video.video_id not in (video_id_of(video.fingerprint, 0), video_id_of(video.fingerprint, 1)):
+        yield Problem(f"{printable(video.path)}: its id is not that of its fingerprint", again)
 
 
 def _same_in_index(video: VideoRow, frames: VideoFrames, index: FlatIndex) -> Iterator[Problem]:
@@ -105,8 +141,27 @@ def _same_in_index(video: VideoRow, frames: VideoFrames, index: FlatIndex) -> It
     ):
         yield Problem(
             f"{printable(video.path)}: the index holds other vectors than the table",
-            "vclip verify --mend rebuilds the index from the table",
+            f"{_MEND} rebuilds the index from the table",
         )
+
+
+def _moments(index: FlatIndex) -> Iterator[Problem]:
+    """The sums by which scores are scaled."""
+    for segment in index.segments:
+        again = Moments.of(segment.index.reconstruct_n(0, len(segment.rows)))
+        if not np.allclose(again.products, segment.moments.products, rtol=1e-3, atol=1e-2):
+            yield Problem(f"the sums of index segment {segment.name} do not fit its vectors", _MEND)
+
+
+def _start(library: Path, videos: Sequence[VideoRow]) -> Iterator[Problem]:
+    """What lies there to make searches start sooner."""
+    kept = snapshot.load(library, snapshot.tables_state(library))
+    if kept is not None and kept.videos != list(videos):
+        yield Problem("start/videos.json lists other videos than the table", _MEND)
+    if snapshot.is_damaged(library):
+        yield Problem("start/videos.json is damaged", f"The next index run mends it; or {_MEND}")
+    if text_tower.is_damaged(library):
+        yield Problem("start/text.json and its weights are damaged", f"{_MEND} deletes them; they come again")
 
 
 def _file(video: VideoRow, contents: bool) -> Iterator[Problem]:

@@ -148,7 +148,7 @@ def test_every_command_takes_the_address(s3, films, vclip, monkeypatch):
     assert vclip("verify")[0] == 0
     assert vclip("remove", films / "0.mp4")[1].startswith("1 video removed (5 frames)")
     assert "0.mp4" not in vclip("list")[1]
-    assert vclip("verify", "--mend")[0] == 0
+    assert vclip("repair")[0] == 0
 
 
 def test_a_writer_is_named_and_readers_do_not_wait(s3, films, vclip):

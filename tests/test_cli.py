@@ -317,8 +317,8 @@ def test_verify(filled, vclip):
     code, out, _ = vclip("verify")
     assert code == 1
     assert out.startswith("✗ the index in ")
-    assert "→ vclip verify --mend" in out
-    assert vclip("verify", "--mend")[0] == 0
+    assert "→ vclip repair" in out
+    assert vclip("repair")[0] == 0
 
 
 def test_a_pipe_that_closes_early(filled):

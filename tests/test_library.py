@@ -573,11 +573,13 @@ def test_verify_finds_and_mends_damage(own_films, tmp_path):
     segment.write_bytes(bytes(data))
     fresh = open_library(tmp_path / "lib")
     assert any("other vectors than the table" in p.what and p.is_damage for p in fresh.verify())
-    assert fresh.verify(mend=True) == []
+    assert fresh.repair().lost == []
+    assert fresh.verify() == []
     store = fresh._open_store()
     store._frames.add(store._frames.search().limit(2).to_arrow().set_column(0, "video_id", [[5, 5]]))
     assert any("2 frames belong to no video" in p.what for p in fresh.verify())
-    assert fresh.verify(mend=True) == []
+    assert fresh.repair().lost == []
+    assert fresh.verify() == []
 
 
 def test_a_copied_library_works(filled, tmp_path):

@@ -58,7 +58,7 @@ def test_a_damaged_one_is_not_used(library, content):
 
 def test_verify_writes_it_anew(library):
     (library.path / "start" / "videos.json").write_text("{}")
-    library.verify(mend=True)
+    library.repair()
     assert len(snapshot.load(library.path, snapshot.tables_state(library.path)).videos) == 2
 
 

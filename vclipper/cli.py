@@ -15,7 +15,7 @@ import click
 from indexer.errors import VClipperError
 from vclipper import __version__
 from vclipper.commands.index import INTERRUPTED, index
-from vclipper.commands.keep import info, list_videos, models, relink, remove, verify
+from vclipper.commands.keep import info, list_videos, models, relink, remove, repair, verify
 from vclipper.commands.search import search
 from vclipper.commands.serve import serve
 from vclipper.commands.watch import watch
@@ -32,6 +32,7 @@ COMMANDS = (
     remove,
     relink,
     verify,
+    repair,
     models,
 )
 

@@ -17,7 +17,7 @@ from indexer import cache, manifest, segments, snapshot, text_tower
 from indexer.build import IndexReport, OnProgress, index_files
 from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder, OpenClipEncoder, encode_images
-from indexer.errors import InputError, LibraryDamagedError, LibraryError
+from indexer.errors import InputError, LibraryDamagedError, LibraryError, disk_errors_said
 from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, gpu_reason
 from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
@@ -25,6 +25,7 @@ from indexer.migrations import migrate
 from indexer.plan import absolute, make_plan
 from indexer.query_cache import QueryCache
 from indexer.relink import Relinking, plan_relinking
+from indexer.repair import Repair, repair
 from indexer.settings import DEFAULT_FPS, IndexSettings, period_of
 from indexer.storage import Folder, Where, at
 from indexer.store import Store, VideoRow
@@ -227,7 +228,7 @@ class Library:
     def _writer(self, what: str) -> Iterator[Store]:
         """The tables under the write lock: as the last writer left them, of this schema, without leftovers."""
         store = self._open_store()  # before the lock is made: a wrong path stays as it is
-        with writing(self.storage, what):
+        with writing(self.storage, what), disk_errors_said(str(self.storage)):
             store.refresh()
             migrate(self.storage, store)
             store.recover()
@@ -251,9 +252,11 @@ class Library:
             made.require_model(canonical_name(model), fingerprint_of(model))
 
     def _create(self, encoder: Encoder, period_seconds: float) -> None:
-        if isinstance(self.storage, Folder):
-            self.storage.path.mkdir(parents=True, exist_ok=True)
-        with writing(self.storage, "vclip index"):
+        with contextlib.ExitStack() as held:
+            held.enter_context(disk_errors_said(str(self.storage)))
+            if isinstance(self.storage, Folder):
+                self.storage.path.mkdir(parents=True, exist_ok=True)
+            held.enter_context(writing(self.storage, "vclip index"))
             if manifest.exists(self.storage):  # another process was quicker
                 return
             Store.create(self.storage, encoder.dimension, period_seconds)
@@ -599,23 +602,44 @@ class Library:
                 self._bring_along(store)
         return plan
 
-    def verify(self, contents: bool = False, mend: bool = False) -> list[Problem]:
-        """Check table, index and files against each other.
+    def verify(self, contents: bool = False) -> list[Problem]:
+        """Check manifest, tables, index and files against each other.
 
         Args:
             contents: also read all files again and compare their fingerprints.
-            mend: first delete leftovers and rebuild the index from the table.
         """
-        if mend:
-            with self._writer("vclip verify --mend") as store:
-                store.delete_orphans()
-                with self._index_lock("vclip verify --mend"):
-                    segments.rebuild(self.path, store, store.videos())
-        store = self._open_store()
-        store.refresh()
         if not isinstance(self.storage, Folder):  # a machine that has not searched it yet has no index of it
+            store = self._open_store()
             self._follow(store, store.videos())
-        return list(verify(self.path, store, contents))
+        return list(verify(self.storage, self.path, contents))
+
+    def repair(self, model: str | None = None) -> Repair:
+        """Mend what :meth:`verify` finds, each part from the others; says what is lost.
+
+        Args:
+            model: what made the library, in case nothing on disk tells.
+
+        Raises:
+            LibraryError: no library, or nothing tells which model made it.
+            LibraryDamagedError: tables in a bucket that cannot be read; they are mended in a folder only.
+        """
+        if not isinstance(self.storage, Folder):
+            return self._repair_bucket()
+        if not has_been_written(self.storage):
+            manifest.load(self.storage)
+        named = (canonical_name(model), fingerprint_of(model)) if model else ("", "")
+        with writing(self.storage, "vclip repair"):
+            done = repair(self.path, *named)
+        self._store = self._corpus = self._text_tower = None
+        return done
+
+    def _repair_bucket(self) -> Repair:
+        """Leftovers and this machine's index; tables that cannot be read have to be mended in a folder."""
+        with self._writer("vclip repair") as store:
+            orphans = store.delete_orphans()
+            with self._index_lock("vclip repair"):
+                segments.rebuild(self.path, store, store.videos())
+        return Repair([f"{orphans} frames that belong to no video were deleted", "the index was rebuilt"])
 
 
 def default_place() -> str:

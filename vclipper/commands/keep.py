@@ -1,4 +1,4 @@
-"""What keeps a library in order: ``info``, ``list``, ``remove``, ``relink``, ``verify``, ``models``."""
+"""What keeps a library in order."""
 
 from __future__ import annotations
 
@@ -71,14 +71,31 @@ def relink(old: str, new: str, library: str | None, dry_run: bool, as_json: bool
 @click.command()
 @library_option
 @click.option("--contents", is_flag=True, help="Also read the video files again and compare their content.")
-@click.option("--mend", is_flag=True, help="Delete leftovers and rebuild the index from the table, then check.")
-def verify(library: str | None, contents: bool, mend: bool) -> int:
-    """Check that table, index and files agree; say how to mend what does not."""
+def verify(library: str | None, contents: bool) -> int:
+    """Check that tables, index and files agree; say how to mend what does not."""
     from vclipper.output import print_problems
 
-    problems = open_library(library).verify(contents, mend)
+    problems = open_library(library).verify(contents)
     print_problems(problems)
     return int(any(problem.is_damage for problem in problems))
+
+
+@click.command()
+@library_option
+@click.option("--model", help="What made the library, in case nothing on disk tells.")
+def repair(library: str | None, model: str | None) -> int:
+    """Mend what `verify` finds, each part of the library from the others; name what is lost."""
+    from vclipper.output import print_problems
+
+    opened = open_library(library)
+    done = opened.repair(model)
+    for line in done.mended:
+        click.echo(line)
+    for line in done.lost:
+        click.echo(f"lost: {line}", err=True)
+    problems = [problem for problem in opened.verify() if problem.is_damage]
+    print_problems(problems)
+    return int(bool(problems or done.lost))
 
 
 @click.command()

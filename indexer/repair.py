@@ -1,0 +1,216 @@
+"""Mend what ``verify`` finds, each part from the others; name what no other part holds.
+
+========================  ==============================================================
+damaged                   mended from
+========================  ==============================================================
+``library.json``          its copy; the tables and the model that the user names
+the copy                  ``library.json``
+the table of videos       ``start/videos.json``
+the table of frames       the index
+the index, ``start/``     the tables
+leftovers, the journal    deleted: they belong to no video
+========================  ==============================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from indexer import manifest, segments, snapshot, text_tower
+from indexer.discover import printable
+from indexer.errors import LibraryDamagedError, LibraryError
+from indexer.frame_index import FlatIndex
+from indexer.manifest import Manifest
+from indexer.storage import TABLES
+from indexer.store import Store, VideoFrames, VideoRow, shape_of
+from indexer.verify import verify
+
+_NEW, _OLD = "repair.new", "repair.old"
+_DEFAULT_PERIOD_SECONDS = 2.0
+_ROWS_AT_ONCE = 65_536
+
+
+@dataclass
+class Repair:
+    """What a repair did.
+
+    Attributes:
+        mended: one sentence each.
+        lost: what no part of the library holds any more, one sentence each, with what to do.
+    """
+
+    mended: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+
+def repair(library: Path, model: str = "", model_fingerprint: str = "") -> Repair:
+    """Mend the library in this folder (the caller holds the write lock). May be cut short and repeated.
+
+    Args:
+        library: its folder.
+        model, model_fingerprint: what made it, in case nothing on disk tells.
+
+    Raises:
+        LibraryError: there is no library, or nothing tells which model made it.
+    """
+    done = Repair()
+    _finish_swap(library)
+    made = _mend_manifest(library, model, model_fingerprint, done)
+    if not any(problem.is_damage for problem in verify(library, library)):
+        return done
+    _mend_tables(library, made, done)
+    store = Store(library, made.dimension, made.period_seconds)
+    segments.rebuild(library, store, store.videos())
+    done.mended.append("the index was rebuilt from the tables")
+    if text_tower.is_damaged(library):
+        text_tower.forget(library)
+        done.mended.append("the damaged text half of the model was deleted; the next index run writes it anew")
+    return done
+
+
+# ---- the manifest
+
+
+def _mend_manifest(library: Path, model: str, model_fingerprint: str, done: Repair) -> Manifest:
+    found = [made for name in (manifest.FILE_NAME, manifest.COPY_NAME) if (made := _readable(library, name))]
+    if len(found) == 2 and found[0] == found[1]:
+        return found[0]
+    made = found[0] if found else _made_of(library, model, model_fingerprint)
+    if len(found) == 1 and found[0].schema_version == 1:  # the first release kept no copy
+        return made
+    manifest.save(made, library)
+    done.mended.append(f"{manifest.FILE_NAME} and its copy were written anew")
+    return made
+
+
+def _readable(library: Path, name: str) -> Manifest | None:
+    try:
+        return manifest.load(library, name)
+    except LibraryDamagedError:
+        return None
+    except LibraryError as error:
+        if type(error) is LibraryError:  # it is missing
+            return None
+        raise
+
+
+def _made_of(library: Path, model: str, model_fingerprint: str) -> Manifest:
+    """What the tables tell, and the user."""
+    if not (library / TABLES).is_dir():
+        raise LibraryError(f"no library at {library}", "Make one: vclip index FOLDER")
+    if not model:
+        raise LibraryError(
+            f"nothing in {library} tells which model made it",
+            "Name it: vclip repair --model NAME (without --model at the time: ViT-B-32/laion2b_s34b_b79k)",
+        )
+    dimension, period_seconds = shape_of(library)
+    return Manifest(model, model_fingerprint, dimension, period_seconds or _DEFAULT_PERIOD_SECONDS)
+
+
+# ---- the tables
+
+
+def _mend_tables(library: Path, made: Manifest, done: Repair) -> None:
+    """Delete leftovers; where a table cannot be read, write both anew from what can be."""
+    store = Store(library, made.dimension, made.period_seconds, is_damaged=True)
+    try:
+        videos = store.videos()
+        for _ in store.frames(videos):
+            pass
+        orphans = store.delete_orphans()
+    except LibraryDamagedError:
+        _write_anew(library, made, store, done)
+    else:
+        done.mended += [f"{orphans} frames that belong to no video were deleted"] * bool(orphans)
+    Store(library, made.dimension, made.period_seconds).start_journal()
+
+
+def _write_anew(library: Path, made: Manifest, damaged: Store, done: Repair) -> None:
+    videos = _known_videos(library, damaged, done)
+    new = library / _NEW
+    new.mkdir()
+    store = Store.create(new, made.dimension, made.period_seconds)
+    for group in _groups(_recovered(library, videos, damaged, done)):
+        store.commit(group)
+    manifest.save(made, new)
+    (library / TABLES).rename(library / _OLD)
+    (new / TABLES).rename(library / TABLES)
+    _finish_swap(library)
+    done.mended.append(f"the tables were written anew with {len(store.videos())} videos")
+
+
+def _finish_swap(library: Path) -> None:
+    """The new tables are whole once the old ones have been set aside."""
+    if (library / _OLD).exists() and not (library / TABLES).exists():
+        (library / _NEW / TABLES).rename(library / TABLES)
+    for name in (_OLD, _NEW):
+        shutil.rmtree(library / name, ignore_errors=True)
+
+
+def _known_videos(library: Path, damaged: Store, done: Repair) -> Sequence[VideoRow]:
+    with contextlib.suppress(LibraryDamagedError):
+        return damaged.videos()
+    kept = snapshot.load_any(library)
+    if kept is not None:
+        done.mended.append("the list of videos was taken from start/videos.json")
+    videos = [] if kept is None else kept.videos
+    unknown = _owners(damaged) - {video.video_id for video in videos}
+    if unknown or kept is None:
+        number = f"{len(unknown)} videos" if unknown else "all videos"
+        done.lost.append(f"the names of {number}: index their folders again, vclip index FOLDER")
+    return videos
+
+
+def _owners(damaged: Store) -> set[int]:
+    with contextlib.suppress(LibraryDamagedError):
+        return {int(owner) for owner in damaged.frame_owners()[0]}
+    return set()
+
+
+def _recovered(
+    library: Path, videos: Sequence[VideoRow], damaged: Store, done: Repair
+) -> Iterator[tuple[VideoRow, VideoFrames]]:
+    """Each video with its frames: as the table has them, or as the index has them."""
+    index = segments.load_sound(library, damaged.dimension)
+    for video in videos:
+        frames = _from_table(video, damaged) or _from_index(video, index)
+        if frames is None:
+            path = printable(video.path)
+            done.lost.append(f"the frames of {path}: index it again, vclip index {path}")
+        else:
+            yield video, frames
+
+
+def _from_table(video: VideoRow, damaged: Store) -> VideoFrames | None:
+    try:
+        return next(iter(damaged.frames([video])))
+    except LibraryDamagedError:
+        return None
+
+
+def _from_index(video: VideoRow, index: FlatIndex) -> VideoFrames | None:
+    if video.video_id not in index.video_ids:
+        return None
+    vectors = index.vectors(video.video_id).astype(np.float16)
+    frames = VideoFrames(video.video_id, vectors, index.next_similarity(video.video_id))
+    is_whole = len(vectors) == video.frames and video.digest in ("", frames.digest())
+    return frames if is_whole else None
+
+
+def _groups(
+    found: Iterator[tuple[VideoRow, VideoFrames]],
+) -> Iterator[list[tuple[VideoRow, VideoFrames]]]:
+    group: list[tuple[VideoRow, VideoFrames]] = []
+    for one in found:
+        group.append(one)
+        if sum(video.frames for video, _ in group) >= _ROWS_AT_ONCE:
+            yield group
+            group = []
+    if group:
+        yield group
