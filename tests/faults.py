@@ -242,7 +242,7 @@ def _judge(outcome: Outcome, work: Callable[[], Any], what: str = "") -> None:
 
 
 def damage(truth: Truth, folder: Path, rounds: int, rng: random.Random) -> Outcome:
-    """One file of the library with random bytes, cut short, one bit turned, or gone; then verify, repair, index."""
+    """One file of the library with random bytes, cut short, one bit turned, or gone; then it is mended."""
     outcome = Outcome()
     in_child(lambda: _state(truth.library))  # the query cache is a file like others
     files = sorted(
