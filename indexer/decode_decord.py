@@ -12,7 +12,7 @@ import numpy as np
 
 from indexer.clock import frame_end
 from indexer.frames import SLACK_SECONDS, sample_times
-from indexer.picture import square_pixels
+from indexer.picture import StillPicture, square_pixels
 from indexer.video_types import Progress, SampledFrame, Samples, VideoInfo
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def decord_samples(
         place = int(np.searchsorted(starts, seconds + SLACK_SECONDS, side="right")) - 1
         image = square_pixels(_decord_picture(reader, place), info.sample_aspect_ratio, info.rotation_degrees)
         progress.next_index, progress.end_seconds = index + 1, float(seconds)
-        yield SampledFrame(index, image)
+        yield SampledFrame(index, StillPicture(image))
     progress.end_seconds = end_seconds
 
 

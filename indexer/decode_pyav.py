@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from indexer.clock import Clock, TimedFrame
 from indexer.container import DECODE_TIME_CONTAINERS, DISCONTINUOUS_CONTAINERS, open_container, packet_at
 from indexer.frames import SLACK_SECONDS
 from indexer.keyframes import is_clean_start
 from indexer.packet_skipping import NotAsExpectedError, Selection, may_skip_packets, wanted_packets
-from indexer.picture import upright
+from indexer.picture import FramePicture
 from indexer.video_types import Progress, SampledFrame, Samples, VideoInfo
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 _DEMUX_RETRIES = 16
 
@@ -47,16 +44,16 @@ def _pyav_pass(
     strategy: _Strategy,
 ) -> Samples:
     """One reading of the file, which gives the samples from ``progress.next_index`` on."""
+    from av.video.reformatter import VideoReformatter
+
     with open_container(path) as container:
         stream = container.streams[info.stream_index]
         _set_threads(stream, info, threads)
         frames = strategy(container, stream, info, period_seconds, progress)
-        picture: tuple[Any, Image.Image] | None = None
+        scaler = VideoReformatter()
         for index, frame in _shown_at(frames, period_seconds, progress):
-            if picture is None or picture[0] is not frame:
-                picture = (frame, upright(frame, info))
             progress.next_index = index + 1
-            yield SampledFrame(index, picture[1])
+            yield SampledFrame(index, FramePicture(frame, info, scaler))
 
 
 def _set_threads(stream: Any, info: VideoInfo, threads: int) -> None:

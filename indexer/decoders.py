@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from indexer.errors import VClipperError, VideoError
-from indexer.frames import FrameBatch, PictureSpec, fit_picture
+from indexer.frames import FrameBatch, PictureSpec
 from indexer.video import DecodeOutcome, VideoInfo, decode, probe
 
 #: Frames of one message: few enough that a slow decoder reports in time, many enough to be cheap.
@@ -80,17 +80,19 @@ def decode_all(
     """Decode ``files`` side by side; each message's ``job`` is the file's place in ``files``.
 
     Of one file the messages come in order: Opened, Decoded…, then Finished or Failed. Closing the
-    iterator stops the workers.
+    iterator stops the workers. ``workers`` counts cores: where there are fewer files, each is decoded by
+    several threads.
     """
     jobs: queue.SimpleQueue[tuple[int, Path] | None] = queue.SimpleQueue()
     for job in enumerate(files):
         jobs.put(job)
-    workers = max(1, min(workers, len(files)))
+    cores, workers = workers, max(1, min(workers, len(files)))
+    task = (period_seconds, picture, max(1, cores // workers))
     for _ in range(workers):
         jobs.put(None)
     out: queue.Queue[Message | None] = queue.Queue(QUEUED_MESSAGES)
     stop = threading.Event()
-    keepers = [_Keeper(jobs, out, stop, (period_seconds, picture), timeout_seconds) for _ in range(workers)]
+    keepers = [_Keeper(jobs, out, stop, task, timeout_seconds) for _ in range(workers)]
     for keeper in keepers:
         keeper.start()
     try:
@@ -118,7 +120,7 @@ class _Keeper(threading.Thread):
         jobs: queue.SimpleQueue[tuple[int, Path] | None],
         out: queue.Queue[Message | None],
         stop: threading.Event,
-        task: tuple[float, PictureSpec],
+        task: tuple[float, PictureSpec, int],
         timeout_seconds: float,
     ) -> None:
         super().__init__(name="decode-keeper", daemon=True)
@@ -202,14 +204,14 @@ def _exit(code: int | None) -> str:
 # ---- in the worker process
 
 
-def _work(pipe: Connection, period_seconds: float, picture: PictureSpec) -> None:
+def _work(pipe: Connection, period_seconds: float, picture: PictureSpec, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
     threading.Thread(target=die_with_parent, daemon=True).start()
     pipe.send("ready")
     with contextlib.suppress(EOFError, OSError):  # the main process is gone
         while True:
             job, path = pipe.recv()
-            for message in _messages(job, path, period_seconds, picture):
+            for message in _messages(job, path, period_seconds, picture, threads):
                 pipe.send(message)
 
 
@@ -221,11 +223,13 @@ def die_with_parent() -> None:
         os._exit(1)
 
 
-def _messages(job: int, path: Path, period_seconds: float, picture: PictureSpec) -> Iterator[Message]:
+def _messages(
+    job: int, path: Path, period_seconds: float, picture: PictureSpec, threads: int
+) -> Iterator[Message]:
     try:
         info = probe(path)
         yield Opened(job, info)
-        outcome = yield from _batches(job, path, info, period_seconds, picture)
+        outcome = yield from _batches(job, path, info, period_seconds, picture, threads)
         yield Finished(job, outcome)
     except VClipperError as error:
         yield Failed(job, error)
@@ -234,9 +238,9 @@ def _messages(job: int, path: Path, period_seconds: float, picture: PictureSpec)
 
 
 def _batches(
-    job: int, path: Path, info: VideoInfo, period_seconds: float, picture: PictureSpec
+    job: int, path: Path, info: VideoInfo, period_seconds: float, picture: PictureSpec, threads: int
 ) -> Generator[Message, None, DecodeOutcome]:
-    decoding = decode(path, info, period_seconds)
+    decoding = decode(path, info, period_seconds, threads=threads)
     waiting: list[Any] = []
     first_index, since = 0, time.monotonic()
     while True:
@@ -247,7 +251,7 @@ def _batches(
                 yield Decoded(job, FrameBatch(first_index, np.stack(waiting)))
             outcome: DecodeOutcome = end.value
             return outcome
-        waiting.append(fit_picture(frame.image, picture))
+        waiting.append(frame.picture.fitted(picture))
         if len(waiting) >= FRAMES_PER_MESSAGE or time.monotonic() - since > MESSAGE_SECONDS:
             yield Decoded(job, FrameBatch(first_index, np.stack(waiting)))
             first_index, waiting, since = frame.index + 1, [], time.monotonic()

@@ -119,7 +119,12 @@ def fit_picture(image: Image.Image, spec: PictureSpec) -> npt.NDArray[np.uint8]:
     Returns:
         (spec.height, spec.width, 3) uint8 RGB, C-contiguous.
     """
-    resized = image.resize(_resized_size(image.width, image.height, spec), _resampling(spec))
+    size = resized_size(image.width, image.height, spec)
+    return fit_resized(image.resize(size, _resampling(spec)), spec)
+
+
+def fit_resized(resized: Image.Image, spec: PictureSpec) -> npt.NDArray[np.uint8]:
+    """The rest of :func:`fit_picture` for a picture that already has its :func:`resized_size`."""
     fitted = _cropped(_padded(resized, spec), spec)
     return np.array(fitted.convert("RGB"), dtype=np.uint8, order="C")
 
@@ -127,17 +132,17 @@ def fit_picture(image: Image.Image, spec: PictureSpec) -> npt.NDArray[np.uint8]:
 def _resampling(spec: PictureSpec) -> Image.Resampling:
     from PIL import Image
 
+    return Image.Resampling.BILINEAR if is_bilinear(spec) else Image.Resampling.BICUBIC
+
+
+def is_bilinear(spec: PictureSpec) -> bool:
+    """Whether pictures are resized bilinearly; else bicubically."""
     # OpenCLIP drops the interpolation of a "shortest" resize to a size that is not square.
-    if spec.interpolation == "bilinear" and not _is_oblong_shortest(spec):
-        return Image.Resampling.BILINEAR
-    return Image.Resampling.BICUBIC
+    is_oblong_shortest = spec.resize_mode == "shortest" and spec.height != spec.width
+    return spec.interpolation == "bilinear" and not is_oblong_shortest
 
 
-def _is_oblong_shortest(spec: PictureSpec) -> bool:
-    return spec.resize_mode == "shortest" and spec.height != spec.width
-
-
-def _resized_size(width: int, height: int, spec: PictureSpec) -> tuple[int, int]:
+def resized_size(width: int, height: int, spec: PictureSpec) -> tuple[int, int]:
     """(width, height) to which a picture is scaled before anything is cropped or padded."""
     if spec.resize_mode == "squash":
         return spec.width, spec.height

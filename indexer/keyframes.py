@@ -1,6 +1,7 @@
-"""Which packets are clean starts: nothing after them needs, or is shown before, anything before them.
+"""What a packet is to the others, told without decoding.
 
-Only at a clean start may decoding begin and packets before it be skipped.
+A clean start: nothing after it needs, or is shown before, anything before it. Only there may decoding begin
+and packets before it be skipped. A disposable one: no other frame needs it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ _CLEAN_START_CODECS = frozenset({"vp9", "av1", "mjpeg", "prores", "ffv1", "dnxhd
 """Codecs in which every keyframe is a clean start."""
 _CLEAN_START_UNITS = {"h264": frozenset({5}), "hevc": frozenset({20})}
 """NAL unit types that are clean starts: IDR; in HEVC the kind that no earlier-shown frame follows."""
+_HEVC_LAST_SUBLAYER_KIND = 14
 UNDERSTOOD_CODECS = _CLEAN_START_CODECS | frozenset(_CLEAN_START_UNITS)
 """Codecs of which :func:`is_clean_start` can tell."""
 _KEYFRAMES_LOOKED_AT = 8
@@ -26,24 +28,52 @@ def is_clean_start(packet: Any, codec: str, extradata: bytes | None) -> bool:
         return False
     if codec in _CLEAN_START_CODECS:
         return True
-    kind = _first_slice_kind(bytes(packet), codec, bytes(extradata or b""))
-    return kind in _CLEAN_START_UNITS.get(codec, frozenset())
+    headers = _slice_headers(packet, codec, extradata)
+    return bool(headers) and _unit_kind(headers[0], codec) in _CLEAN_START_UNITS.get(codec, frozenset())
 
 
-def _first_slice_kind(data: bytes, codec: str, extradata: bytes) -> int | None:
-    """NAL unit type of the first slice of an H.264 or HEVC packet, stored with length prefixes."""
-    if len(extradata) < 23 or extradata[0] != 1:
-        return None
-    is_h264 = codec == "h264"
-    prefix = (extradata[4 if is_h264 else 21] & 3) + 1
+def is_disposable(packet: Any, codec: str, extradata: bytes | None) -> bool:
+    """Whether no other frame needs this one: known of H.264 (nal_ref_idc 0) and HEVC without temporal layers."""
+    if codec not in _CLEAN_START_UNITS or packet.is_keyframe:
+        return False
+    if codec == "hevc" and not _has_one_temporal_layer(extradata):
+        return False
+    headers = _slice_headers(packet, codec, extradata)
+    return bool(headers) and not any(_is_needed(header, codec) for header in headers)
+
+
+def _is_needed(header: int, codec: str) -> bool:
+    if codec == "h264":
+        return bool(header & 0x60)
+    kind = _unit_kind(header, codec)
+    return kind > _HEVC_LAST_SUBLAYER_KIND or kind % 2 == 1  # the even ones below are "sub-layer non-reference"
+
+
+def _has_one_temporal_layer(extradata: bytes | None) -> bool:
+    """What an hvcC record says of numTemporalLayers; a frame of a lower layer may be needed by a higher one."""
+    return extradata is not None and len(extradata) > 21 and extradata[21] >> 3 & 7 == 1
+
+
+def _unit_kind(header: int, codec: str) -> int:
+    """NAL unit type in the first byte of a unit's header."""
+    return header & 31 if codec == "h264" else header >> 1 & 63
+
+
+def _slice_headers(packet: Any, codec: str, extradata: bytes | None) -> list[int]:
+    """First header byte of each slice of an H.264 or HEVC packet; none unless stored with length prefixes."""
+    if extradata is None or len(extradata) < 23 or extradata[0] != 1:
+        return []
+    data = memoryview(packet)
+    prefix = (extradata[4 if codec == "h264" else 21] & 3) + 1
+    headers = []
     place = 0
     while place + prefix < len(data):
         header = data[place + prefix]
-        kind = header & 31 if is_h264 else header >> 1 & 63
-        if (1 <= kind <= 5) if is_h264 else kind < 32:
-            return kind
+        kind = _unit_kind(header, codec)
+        if (1 <= kind <= 5) if codec == "h264" else kind < 32:
+            headers.append(header)
         place += prefix + int.from_bytes(data[place : place + prefix], "big")
-    return None
+    return headers
 
 
 def has_open_groups(container: Any, stream: Any, container_name: str, duration_seconds: float | None) -> bool:

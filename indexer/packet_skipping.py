@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from indexer.clock import frame_end, usual_step
 from indexer.container import INDEXED_CONTAINERS, in_seconds
 from indexer.frames import SLACK_SECONDS
-from indexer.keyframes import UNDERSTOOD_CODECS, is_clean_start
+from indexer.keyframes import UNDERSTOOD_CODECS, is_clean_start, is_disposable
 from indexer.video_types import VideoInfo
 
 _REORDER_PACKETS = 32
@@ -26,7 +27,7 @@ def may_skip_packets(info: VideoInfo) -> bool:
         info.container in INDEXED_CONTAINERS
         and info.codec in UNDERSTOOD_CODECS
         and info.first_stamp_seconds is not None
-        and not (info.has_edit_list or info.has_open_groups)
+        and not info.has_edit_list
     )
 
 
@@ -38,7 +39,7 @@ def wanted_packets(container: Any, stream: Any, info: VideoInfo, selection: Sele
             continue
         if is_clean_start(packet, info.codec, extradata):
             yield from selection.close_group(selection.start_of(packet))
-        selection.add(packet)
+        selection.add(packet, is_disposable(packet, info.codec, extradata))
         yield from selection.ripe()
     yield from selection.close_group(selection.end_seconds)
 
@@ -46,15 +47,16 @@ def wanted_packets(container: Any, stream: Any, info: VideoInfo, selection: Sele
 class Selection:
     """Holds packets back until it is known whether anything of them is wanted.
 
-    A frame is wanted when it is the last one that starts at or before a sampled time. Holds the packets
-    of at most one period, and never more than 64 MiB.
+    A frame is wanted when it is the last one that starts at or before a sampled time. A disposable one, which
+    no other frame needs, is given out only if it is wanted. Holds the packets of at most one period, and never
+    more than 64 MiB.
     """
 
     def __init__(self, info: VideoInfo, period_seconds: float, next_index: int) -> None:
         self._info = info
         self._period_seconds = period_seconds
         self._index = next_index
-        self._pending: list[tuple[float, Any]] = []
+        self._pending: list[_Held] = []
         self._pending_bytes = 0
         self._is_decoding = False
         self._last_start = 0.0
@@ -71,12 +73,12 @@ class Selection:
             raise NotAsExpectedError
         return stamp - (self._info.first_stamp_seconds or 0.0)
 
-    def add(self, packet: Any) -> None:
+    def add(self, packet: Any, is_disposable: bool = False) -> None:
         """Take a packet, in the order of the file."""
         start = self.start_of(packet)
         if not -SLACK_SECONDS <= start <= self._info.longest_seconds:
             raise NotAsExpectedError
-        self._pending.append((start, packet))
+        self._pending.append(_Held(start, packet, is_disposable))
         self._pending_bytes += packet.size
         if start >= self._last_start:
             self._last_start = start
@@ -86,19 +88,18 @@ class Selection:
     def ripe(self) -> Iterator[Any]:
         """Packets that are certainly needed, or too many to hold."""
         if self._pending_bytes > _PENDING_BYTES:
-            yield from self._release(len(self._pending))
-        while self._pending and self._pending[-1][0] > self._limit() and self._is_settled():
-            yield from self._release(self._count_until(self._limit()))
+            yield from self._release(len(self._pending), [])
+        while self._pending and self._pending[-1].start > self._limit() and self._is_settled():
+            yield from self._release_until([self._limit()])
             self._index += 1
 
     def close_group(self, next_start_seconds: float) -> Iterator[Any]:
         """What is needed for the sampled times before the next group starts; the rest is dropped."""
-        limit = None
+        limits = []
         while self._limit() < next_start_seconds:
-            limit = self._limit()
+            limits.append(self._limit())
             self._index += 1
-        if limit is not None:
-            yield from self._release(self._count_until(limit))
+        yield from self._release_until(limits)
         self._pending.clear()
         self._pending_bytes = 0
         if self._is_decoding:
@@ -110,16 +111,32 @@ class Selection:
 
     def _is_settled(self) -> bool:
         """Whether no packet to come can be shown at the next sampled time."""
-        return sum(start > self._limit() for start, _ in self._pending) > _REORDER_PACKETS
+        return sum(held.start > self._limit() for held in self._pending) > _REORDER_PACKETS
 
-    def _count_until(self, limit: float) -> int:
-        """Packets, in the file's order, up to the last one that starts by ``limit``."""
-        wanted = [place for place, (start, _) in enumerate(self._pending) if start <= limit]
-        return wanted[-1] + 1 if wanted else 0
+    def _release_until(self, limits: Sequence[float]) -> Iterator[Any]:
+        """What is needed for the frames shown at ``limits``, in the file's order."""
+        needed = [place for place, held in enumerate(self._pending) if limits and held.start <= limits[-1]]
+        if needed:
+            yield from self._release(needed[-1] + 1, limits)
 
-    def _release(self, count: int) -> Iterator[Any]:
+    def _release(self, count: int, limits: Sequence[float]) -> Iterator[Any]:
         released, self._pending = self._pending[:count], self._pending[count:]
-        for _, packet in released:
-            self._pending_bytes -= packet.size
-            self._is_decoding = True
-            yield packet
+        passed_by = self._passed_by(released, limits)
+        for held in released:
+            self._pending_bytes -= held.packet.size
+            if not (held.is_disposable and held.start in passed_by):
+                self._is_decoding = True
+                yield held.packet
+
+    @staticmethod
+    def _passed_by(released: Sequence[_Held], limits: Sequence[float]) -> set[float]:
+        """Starts of frames that are over before the last of ``limits`` and shown at none of them."""
+        starts = sorted(held.start for held in released if limits and held.start <= limits[-1])
+        shown = {starts[place - 1] for limit in limits if (place := bisect_right(starts, limit))}
+        return set(starts) - shown
+
+
+class _Held(NamedTuple):
+    start: float
+    packet: Any
+    is_disposable: bool

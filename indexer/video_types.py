@@ -7,10 +7,14 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
+
+    from indexer.frames import PictureSpec
 
 DecoderName = Literal["decord", "pyav"]
 DurationSource = Literal["picture", "file", "none"]
@@ -68,12 +72,29 @@ class VideoInfo:
     longest_seconds: float = math.inf
 
 
+class Picture(Protocol):
+    """A decoded frame as players show it: upright, square pixels, RGB."""
+
+    def full(self) -> Image.Image:
+        """All pixels."""
+        ...
+
+    def fitted(self, spec: PictureSpec) -> NDArray[np.uint8]:
+        """As a model wants it, (spec.height, spec.width, 3) uint8 RGB, C-contiguous."""
+        ...
+
+
 @dataclass(frozen=True)
 class SampledFrame:
-    """The picture shown at ``index * period_seconds``: RGB, upright, square pixels."""
+    """The picture shown at ``index * period_seconds``."""
 
     index: int
-    image: Image.Image
+    picture: Picture
+
+    @property
+    def image(self) -> Image.Image:
+        """All pixels: RGB, upright, square."""
+        return self.picture.full()
 
 
 @dataclass(frozen=True)

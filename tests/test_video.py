@@ -25,7 +25,8 @@ from indexer import decode_decord, decode_pyav, video
 from indexer.container import open_container
 from indexer.decode_decord import DecordGaveUpError
 from indexer.errors import InputError, VideoError
-from indexer.frames import sample_count
+from indexer.frames import PictureSpec, ResizeMode, fit_picture, sample_count
+from indexer.keyframes import is_disposable
 from indexer.packet_skipping import NotAsExpectedError, Selection, wanted_packets
 from indexer.video import DecodeOutcome, VideoInfo, choose_decoder, decode, probe
 from indexer.video_types import Progress
@@ -104,6 +105,12 @@ def only_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "choose_decoder", lambda info: "pyav")
 
 
+def only_decord(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not DECORD_IS_HERE:
+        pytest.skip("decord is not installed")
+    monkeypatch.setattr(video, "choose_decoder", lambda info: "decord")
+
+
 def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     only_pyav(monkeypatch)
     monkeypatch.setattr(decode_pyav, "may_skip_packets", lambda info: False)
@@ -112,39 +119,48 @@ def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 # --------------------------------------------------------------------------------------- contract
 
 
-WAYS = [("chosen", 0.7), ("chosen", 2.0), ("pyav", 0.7), ("pyav", 2.0), ("in order", 0.7)]
+WAYS = [("chosen", 0.7), ("chosen", 2.0), ("decord", 0.7), ("decord", 2.0), ("in order", 0.7)]
 
 
 @pytest.mark.parametrize(
     ("name", "way", "period_seconds"),
-    # Where PyAV is the one chosen, one of the two ways is enough.
-    [(name, *way) for name in NAMES for way in WAYS if way[0] != "pyav" or name in RIGHT_FOR_DECORD],
+    [(name, *way) for name in NAMES for way in WAYS if way[0] != "decord" or name in RIGHT_FOR_DECORD],
 )
 def test_the_frames_are_those_shown(
     name: str, way: str, period_seconds: float, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = made(name)
     if way != "chosen":
-        {"pyav": only_pyav, "in order": in_order}[way](monkeypatch)
+        {"decord": only_decord, "in order": in_order}[way](monkeypatch)
     numbers, outcome = read_all(clip.path, period_seconds)
     assert numbers == clip.expected(period_seconds)
     assert outcome.complete, outcome.reason
     assert outcome.duration_seconds == pytest.approx(clip.end_seconds, abs=0.01)
 
 
-@pytest.mark.skipif(not DECORD_IS_HERE, reason="decord is not installed")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_table_of_decoders(name: str, made: Made) -> None:
-    assert choose_decoder(probe(made(name).path)) == ("decord" if name in RIGHT_FOR_DECORD else "pyav")
+    info = probe(made(name).path)
+    assert video.decord_is_right_about(info) == (name in RIGHT_FOR_DECORD)
+    assert choose_decoder(info) == "pyav"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scaling_at_once_is_as_scaling_all_pixels(name: str, made: Made) -> None:
+    clip = made(name)
+    spec = PictureSpec(96, 96)
+    for frame in decode(clip.path, probe(clip.path), 2.0):
+        whole = fit_picture(frame.image, spec).astype(np.int16)
+        assert np.abs(whole - frame.picture.fitted(spec)).mean() < 3, "of 255"
 
 
 @pytest.mark.parametrize("name", sorted(RIGHT_FOR_DECORD))
 def test_both_decoders_agree_on_colours(name: str, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = made(name)
     info = probe(clip.path)
-    chosen = [np.asarray(frame.image, np.int16) for frame in decode(clip.path, info, 2.0)]
-    only_pyav(monkeypatch)
-    for picture, frame in zip(chosen, decode(clip.path, info, 2.0), strict=True):
+    ours = [np.asarray(frame.image, np.int16) for frame in decode(clip.path, info, 2.0)]
+    only_decord(monkeypatch)
+    for picture, frame in zip(ours, decode(clip.path, info, 2.0), strict=True):
         assert picture.shape == (info.height, info.width, 3)
         assert np.abs(picture - np.asarray(frame.image, np.int16)).mean() < 1.5
 
@@ -153,7 +169,7 @@ def test_both_decoders_agree_on_colours(name: str, made: Made, monkeypatch: pyte
 def test_threads_change_nothing(name: str, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = made(name)
     assert read_all(clip.path, 0.7, threads=3)[0] == clip.expected(0.7)
-    only_pyav(monkeypatch)
+    in_order(monkeypatch)
     assert read_all(clip.path, 0.7, threads=3)[0] == clip.expected(0.7)
 
 
@@ -175,6 +191,21 @@ def test_packets_that_nobody_sees_are_not_decoded(made: Made, monkeypatch: pytes
     assert [float(packet.pts * packet.time_base) for packet in chosen] == [0.0, 2.0, 4.0, 6.0]
 
 
+@pytest.mark.parametrize("name", ["mp4-h264-one-group", "mp4-hevc-closed-groups", "mkv-hevc-open-groups"])
+def test_frames_that_no_other_needs_are_not_decoded(name: str, made: Made) -> None:
+    clip = made(name)
+    info = probe(clip.path)
+    with open_container(clip.path) as container:
+        stream = container.streams.video[0]
+        extradata = stream.codec_context.extradata
+        spare = [p.pts for p in container.demux(stream) if p.size and is_disposable(p, info.codec, extradata)]
+        container.seek(0)
+        chosen = wanted_packets(container, stream, info, Selection(info, 2.0, 0))
+        decoded = {packet.pts for packet in chosen if packet is not None}
+    assert len(spare) > 40
+    assert len(decoded.intersection(spare)) < len(spare) / 4
+
+
 @st.composite
 def groups_of_packets(draw: st.DrawFn) -> list[list[int]]:
     """Closed groups of pictures: presentation times in ticks, in decoding order."""
@@ -193,8 +224,11 @@ def groups_of_packets(draw: st.DrawFn) -> list[list[int]]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(groups_of_packets(), st.floats(0.02, 3.0))
-def test_selected_packets_hold_every_wanted_frame(groups: list[list[int]], period_seconds: float) -> None:
+@given(groups_of_packets(), st.floats(0.02, 3.0), st.sampled_from([2, 3, 10**9]))
+def test_selected_packets_hold_every_wanted_frame(
+    groups: list[list[int]], period_seconds: float, every: int
+) -> None:
+    spare = {tick for group in groups for tick in group[1:] if tick % every == 0}
     info = VideoInfo(Path("x"), "mp4", "h264", 1, 1, None, "none", 25.0, first_stamp_seconds=0.0)
     selection = Selection(info, period_seconds, 0)
     given_out: list[int] = []
@@ -205,7 +239,7 @@ def test_selected_packets_hold_every_wanted_frame(groups: list[list[int]], perio
     for group in groups:
         take(selection.close_group(group[0] / 100))
         for tick in group:
-            selection.add(fake_packet(tick))
+            selection.add(fake_packet(tick), is_disposable=tick in spare)
             take(selection.ripe())
     take(selection.close_group(selection.end_seconds))
 
@@ -215,7 +249,8 @@ def test_selected_packets_hold_every_wanted_frame(groups: list[list[int]], perio
         assert max(tick for tick in everything if tick / 100 <= limit) in given_out
     for group in groups:
         taken = [tick for tick in given_out if tick in group]
-        assert taken == group[: len(taken)], "a group is decoded from its start, without holes"
+        needed = group[: group.index(taken[-1]) + 1] if taken else []
+        assert taken == [tick for tick in needed if tick not in spare or tick in taken], "holes but of spare ones"
 
 
 def fake_packet(tick: int) -> SimpleNamespace:
@@ -276,7 +311,7 @@ def small_pictures(path: Path, info: VideoInfo) -> tuple[list[np.ndarray], Decod
 # ------------------------------------------------------------------- orientation, shape and colour
 
 
-@pytest.mark.parametrize("way", ["chosen", "pyav"])
+@pytest.mark.parametrize("way", ["chosen", "decord"])
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 def test_rotation_is_applied(degrees: int, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lying(number: int, width: int, height: int) -> np.ndarray:
@@ -289,8 +324,8 @@ def test_rotation_is_applied(degrees: int, way: str, tmp_path: Path, monkeypatch
     info = probe(clip.path)
     assert info.rotation_degrees == degrees
     assert (info.width, info.height) == ((128, 160) if degrees % 180 else (160, 128))
-    if way == "pyav":
-        only_pyav(monkeypatch)
+    if way == "decord":
+        only_decord(monkeypatch)
     assert read_all(clip.path, 0.5, info=info)[0] == clip.expected(0.5)
 
 
@@ -321,23 +356,38 @@ def test_pixels_become_square(
     clip = media.make(tmp_path / "wide.mp4", recipe)
     info = probe(clip.path)
     assert (info.width, info.height, info.sample_aspect_ratio) == (*size, aspect)
-    if way == "pyav":
-        only_pyav(monkeypatch)
+    if way == "decord":
+        only_decord(monkeypatch)
     (first, *_) = decode(clip.path, info, 2.0)
     assert first.image.size == size
     assert media.read_number(first.image) == 0
 
 
-@pytest.mark.parametrize("way", ["chosen", "pyav"])
+@pytest.mark.parametrize("way", ["chosen", "decord"])
 def test_turned_and_stretched(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = replace(media.RECIPES["mp4-h264"], frame_count=30, sample_aspect_ratio=Fraction(2))
     clip = media.make(tmp_path / "both.mp4", recipe)
     media.patch_display_matrix(clip.path, 90)
     info = probe(clip.path)
     assert (info.width, info.height) == (128, 320)
-    if way == "pyav":
-        only_pyav(monkeypatch)
+    if way == "decord":
+        only_decord(monkeypatch)
     assert next(decode(clip.path, info, 2.0)).image.size == (128, 320)
+
+
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_scaling_at_once_turns_and_stretches_too(
+    degrees: int, mirrored: bool, mode: ResizeMode, tmp_path: Path
+) -> None:
+    recipe = replace(media.RECIPES["mp4-h264"], frame_count=5, sample_aspect_ratio=Fraction(3, 2))
+    clip = media.make(tmp_path / "all.mp4", recipe)
+    media.patch_display_matrix(clip.path, degrees, mirrored=mirrored)
+    (frame,) = decode(clip.path, probe(clip.path), 2.0)
+    spec = PictureSpec(64, 48, resize_mode=mode, interpolation="bilinear")
+    whole = fit_picture(frame.image, spec).astype(np.int16)
+    assert np.abs(whole - frame.picture.fitted(spec)).mean() < 8, "of 255; turned wrongly it is above 60"
 
 
 def hdr_levels(level: int, transfer: int, folder: Path) -> np.ndarray:
@@ -482,6 +532,7 @@ def test_pyav_goes_on_where_decord_stops(made: Made, monkeypatch: pytest.MonkeyP
             raise DecordGaveUpError
         return honest(reader, place)
 
+    only_decord(monkeypatch)
     monkeypatch.setattr(decode_decord, "_decord_picture", fails_after_two_seconds)
     numbers, outcome = read_all(clip.path, 0.5)
     assert numbers == clip.expected(0.5)
@@ -571,7 +622,14 @@ def info_of(**changes: Any) -> VideoInfo:
 )
 def test_choice_of_decoder(changes: dict[str, Any], decoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "_has_decord", lambda: True)
+    monkeypatch.setattr(video, "may_skip_packets", lambda info: False)
     assert choose_decoder(info_of(**changes)) == decoder
+
+
+def test_pyav_decodes_whatever_it_need_not_decode_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "_has_decord", lambda: True)
+    assert choose_decoder(info_of(first_stamp_seconds=0.0)) == "pyav"
+    assert choose_decoder(info_of()) == "decord", "the header tells no time of the first frame"
 
 
 def test_without_decord_pyav_decodes_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -716,7 +774,7 @@ def test_three_hours_in_flat_memory(
     )
     clip = media.make(path, recipe) if not path.exists() else media._made(path, recipe)
     if way != "chosen":
-        {"pyav": only_pyav, "in order": in_order}[way](monkeypatch)
+        {"decord": only_decord, "in order": in_order}[way](monkeypatch)
     numbers: list[int] = []
     peaks_kib: list[int] = []
     for frame in decode(clip.path, probe(clip.path), 2.0):
