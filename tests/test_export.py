@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
+import re
 from pathlib import Path
 
+import av
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
+import vclipper.library
 from indexer.errors import InputError
+from tests.fakes import load_fake, make_film
+from vclipper import cli
 from vclipper.export import FORMATS, ExportMoment, ExportOptions, export
+from vclipper.export.output import safe_name
+from vclipper.export.saved import read_moments
 
 LISTS = ("csv", "json", "m3u", "mpv")
 MOMENTS = [
@@ -100,3 +112,179 @@ def test_what_cannot_be_exported_is_said(arguments, says, tmp_path, monkeypatch)
 def test_times_that_are_no_stretch_are_refused(times):
     with pytest.raises(InputError, match="is no moment"):
         ExportMoment(Path("a.mp4"), *times)
+
+
+# ---- pages and chapters
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("films") / "<b>'quoted' & more"
+    return make_film(folder / "a=b; #1.mp4", [("red", 2), ("blue", 3)])
+
+
+def test_the_contact_sheet_stands_alone_and_escapes_everything(film, tmp_path):
+    evil = "<script>alert(\"1\")</script> & 'x'"
+    moments = [ExportMoment(film, 2.5, 4, evil, 1.5, evil), ExportMoment(tmp_path / "away.mp4", 0, 1)]
+    page = written(tmp_path, "html", moments, title=evil)
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; &#x27;x&#x27;") == 4  # title twice
+    assert "&lt;b&gt;&#x27;quoted&#x27; &amp; more" in page
+    assert not re.search(
+        r"(https?:)?//(?!www\.w3)", re.sub(r"data:image/jpeg;base64,[^\"]*", "", page).replace("</", "")
+    )
+    assert page.count("<article>") == 2
+    assert page.count("no picture") == 1
+    (data,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    picture = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert picture.size == (64, 48)
+    red, _, blue = picture.getpixel((32, 24))
+    assert blue > 200 > 60 > red
+
+
+def test_chapters_for_ffmpeg(film, tmp_path):
+    moments = [ExportMoment(film, 3, 4, "b=1; #x\\y", 1), ExportMoment(film, 1, 3.5, "a")]
+    done = export(moments, "ffmetadata", tmp_path)
+    assert [file.name for file in done.files] == ["a=b; #1.ffmeta"]
+    chapters = av.open(str(done.files[0]), format="ffmetadata").chapters()
+    # the first chapter ends where the second begins
+    assert [(c["start"], c["end"], c["metadata"]["title"]) for c in chapters] == [
+        (1000, 3000, "a (score 0.00)"),
+        (3000, 4000, "b=1; #x\\y (score 1.00)"),
+    ]
+
+
+def test_chapters_as_webvtt(film, tmp_path):
+    other = ExportMoment(Path("/elsewhere/a=b; #1.mp4"), 3600.5, 3601, "x --> y")
+    done = export([ExportMoment(film, 1, 2, "a & b", 1), other], "vtt", tmp_path)
+    assert [file.name for file in done.files] == ["a=b; #1.vtt", "a=b; #1-2.vtt"]
+    assert done.files[0].read_text() == "WEBVTT\n\n1\n00:00:01.000 --> 00:00:02.000\na &amp; b (score 1.00)\n"
+    assert "01:00:00.500 --> 01:00:01.000\nx --&gt; y" in done.files[1].read_text()
+
+
+# ---- names
+
+
+@given(st.text())
+def test_any_text_becomes_a_safe_name(text):
+    name = safe_name(text)
+    assert 1 <= len(name.encode()) <= 201
+    assert name == name.strip()
+    assert not set(name) & set('<>:"/\\|?*\n\t\0')
+    assert not name.endswith(".")
+    assert name.split(".")[0].lower() not in ("con", "nul", "com1")
+
+
+def test_names_of_any_script_stay_as_they_are():
+    assert safe_name("Größe 雪 🐶") == "Größe 雪 🐶"
+    assert safe_name("con.txt") == "_con.txt"
+    assert safe_name("..") == "_"
+
+
+# ---- saved moments
+
+
+def test_what_was_saved_is_read_back(tmp_path):
+    for name in ("csv", "json"):
+        assert read_moments(written(tmp_path, name), "x") == MOMENTS
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "x holds no moments"),
+        ("[]", "x holds no moments"),
+        ("[1, 2]", "x, moment 1 is no object"),
+        ("[{]", "x is not JSON"),
+        ("[" * 100_000, "x is not JSON"),
+        ('[{"path": "a.mp4"}]', "x, moment 1 has no start_seconds"),
+        ("path,start_seconds\na.mp4,1", "x, moment 1 has no end_seconds"),
+        (
+            "path,start_seconds,end_seconds\na.mp4,1,2\na.mp4,one,2",
+            "x, moment 2 has a time or score that is no number",
+        ),
+        ('[{"path": "a.mp4", "start_seconds": 2, "end_seconds": 1}]', "a.mp4 from 2.0 to 1.0 s is no moment"),
+        ('[{"path": "a.mp4", "start_seconds": null, "end_seconds": 1}]', "no number"),
+    ],
+)
+def test_what_cannot_be_read_is_said(text, says):
+    with pytest.raises(InputError) as caught:
+        read_moments(text, "x")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# ---- the command line
+
+
+@pytest.fixture
+def vclip(tmp_path, film, monkeypatch, capfd):
+    """Run a command in a library of one film; gives exit code, stdout, stderr."""
+    monkeypatch.setattr(vclipper.library.Library.__init__, "__defaults__", ("cpu", load_fake))
+    monkeypatch.setenv("VCLIP_LIBRARY", str(tmp_path / "lib"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        return (code, *capfd.readouterr())
+
+    assert run("index", film)[0] == 0
+    return run
+
+
+def test_search_exports_what_it_finds(vclip, tmp_path):
+    sharp = ("--method", "vc1", "--postprocess", "norm", "--threshold", "0.9")
+    code, out, err = vclip("search", "blue", *sharp, "--export", "cuts", "--format", "clips,edl", "--exact")
+    assert (code, err) == (0, "")
+    assert [line for line in out.splitlines() if line.startswith(("wrote", "note", "failed"))] == [
+        "wrote cuts/a=b; #1_00-00-02.000_00-00-05.000.mp4",
+        "wrote cuts/blue.edl",
+    ]
+    assert "LOC: 01:00:00:00 GREEN   blue" in (tmp_path / "cuts" / "blue.edl").read_text()
+
+
+@pytest.mark.parametrize("saved", ["json", "csv"])
+def test_saved_results_are_exported(vclip, tmp_path, saved, monkeypatch):
+    _, out, _ = vclip("search", "blue", "--top", 1, f"--{saved}")
+    (tmp_path / "moments").write_text(out)
+    code, out, err = vclip("export", "moments", "cuts.otio")
+    assert (code, out, err) == (0, "wrote cuts.otio\n", "")
+    assert '"name": "blue"' in (tmp_path / "cuts.otio").read_text()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper((tmp_path / "moments").open("rb")))
+    assert vclip("export", "-", "cuts", "--format", "m3u")[1] == "wrote cuts/blue.m3u8\n"
+
+
+def test_json_stays_clean_beside_an_export(vclip):
+    _, out, err = vclip("search", "blue", "--json", "--export", "list.csv")
+    assert json.loads(out)[0]["query"] == "blue"
+    assert err == "wrote list.csv\n"
+
+
+def test_a_failed_moment_makes_the_exit_code_1(vclip, film, tmp_path):
+    rows = [{"path": str(path), "start_seconds": 0, "end_seconds": 1} for path in (film, "/away.mp4")]
+    (tmp_path / "two.json").write_text(json.dumps(rows))
+    code, out, err = vclip("export", "two.json", "cuts")
+    assert code == 1
+    assert out.startswith("wrote cuts/")
+    assert err == "failed: 0.0-1.0 s: /away.mp4 does not exist\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["search", "blue", "--export", "x", "--format", "avi"],
+            "'avi' is no export format. There are: clips, otio",
+        ),
+        (["search", "blue", "--export", "x", "--pad", "-1"], "--pad is -1"),
+        (["export", "none.json", "x"], "none.json: No such file"),
+        (["export", ".", "x"], ".: Is a directory"),
+        (["export", "/dev/null", "x"], "/dev/null holds no moments"),
+    ],
+)
+def test_known_errors_are_one_line(vclip, arguments, says):
+    code, out, err = vclip(*arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"vclip: {says}")
+    assert err.count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -36,6 +37,8 @@ def home(tmp_path_factory):
     make_film(home / "Videos" / "holiday" / "c.mp4", [("white", 6), ("red", 6)])
     make_film(home / "videos" / "d.mp4", [("red", 6)])
     picture(home / "ball.jpg", "red")
+    moment = {"path": str(home / "Videos" / "a.mp4"), "start_seconds": 0, "end_seconds": 6, "query": "a red car"}
+    (home / "moments.json").write_text(json.dumps([moment]))
     return home
 
 

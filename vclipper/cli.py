@@ -14,6 +14,7 @@ import click
 
 from indexer.errors import VClipperError
 from vclipper import __version__
+from vclipper.commands.export import export
 from vclipper.commands.index import INTERRUPTED, index
 from vclipper.commands.keep import info, list_videos, models, relink, remove, repair, verify
 from vclipper.commands.search import search
@@ -27,6 +28,7 @@ COMMANDS = (
     watch,
     search,
     serve,
+    export,
     info,
     list_videos,
     remove,

@@ -83,10 +83,11 @@ def _print_with_folder(table: Table, folder: Path) -> None:
 # ---- moments
 
 
-def moment_dict(moment: Moment, rank: int) -> dict[str, Any]:
-    """Plain values for JSON and CSV."""
+def moment_dict(moment: Moment, rank: int, query: str = "") -> dict[str, Any]:
+    """Plain values for JSON and CSV; ``vclip export`` reads them."""
     return {
         "rank": rank,
+        "query": query,
         "path": printable(moment.path),
         "start_seconds": round(moment.start_seconds, 3),
         "end_seconds": round(moment.end_seconds, 3),
@@ -99,12 +100,12 @@ def moment_dict(moment: Moment, rank: int) -> dict[str, Any]:
     }
 
 
-def moments_json(moments: Sequence[Moment]) -> str:
+def moments_json(moments: Sequence[Moment], query: str = "") -> str:
     """A JSON array, one object a moment, best first."""
-    return json.dumps([moment_dict(m, i) for i, m in enumerate(moments, 1)], indent=1, ensure_ascii=False)
+    return json.dumps([moment_dict(m, i, query) for i, m in enumerate(moments, 1)], indent=1, ensure_ascii=False)
 
 
-def moments_csv(moments: Sequence[Moment]) -> str:
+def moments_csv(moments: Sequence[Moment], query: str = "") -> str:
     """A header and one line a moment, best first."""
     names = [
         "rank",
@@ -116,12 +117,13 @@ def moments_csv(moments: Sequence[Moment]) -> str:
         "video_seconds",
         "similar",
         "offline",
+        "query",
         "path",
     ]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(moment_dict(m, i) for i, m in enumerate(moments, 1))
+    writer.writerows(moment_dict(m, i, query) for i, m in enumerate(moments, 1))
     return buffer.getvalue().rstrip("\n")
 
 

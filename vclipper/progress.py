@@ -1,4 +1,4 @@
-"""The progress bar of an index run: files, frames/s, × real time, time left."""
+"""Progress bars: of an index run (files, frames/s, × real time, time left), and counting ones."""
 
 from __future__ import annotations
 
@@ -61,3 +61,19 @@ def describe(progress: Progress) -> str:
         left = seconds * (progress.bytes_total - progress.bytes_done) / progress.bytes_done
         parts.append(f"{length(left)} left")
     return " · ".join(parts)
+
+
+@contextlib.contextmanager
+def counting_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback ``(done, total)`` that shows a bar on stderr, on a terminal only."""
+    out = console(stderr=True)
+    if not out.is_terminal:
+        yield lambda done, total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn(what), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=out, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import click
 
 from indexer.errors import InputError
+from vclipper.commands.export import export_found, export_options, wish_of
 from vclipper.commands.options import (
     SectionedCommand,
     device_option,
@@ -26,6 +27,7 @@ class _Search(SectionedCommand):
         "Where": ("within",),
         "How much to show": ("top", "per_video", "videos", "min_score", "show_all", "fold"),
         "How to show it": ("as_json", "as_csv"),
+        "Where to put it": ("target", "formats", "exact", "pad_seconds", "title", "overwrite"),
         "How the ends are found": (
             "method",
             "ranker",
@@ -58,6 +60,8 @@ class _Search(SectionedCommand):
 @library_option
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--export", "target", metavar="DIR", help="Also write the moments as clips, timelines …: --format.")
+@export_options
 def search(
     query: tuple[str, ...],
     image: str | None,
@@ -75,6 +79,12 @@ def search(
     library: str | None,
     as_json: bool,
     as_csv: bool,
+    target: str | None,
+    formats: str | None,
+    exact: bool,
+    pad_seconds: float,
+    title: str | None,
+    overwrite: bool,
     **given: Any,
 ) -> int:
     """Find the moments that show QUERY, best first.
@@ -85,6 +95,8 @@ def search(
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other", "Choose one")
     text = " ".join(query) if query else None
+    asked = text or like or image or ""
+    wish = wish_of(target, formats, exact, pad_seconds, title, overwrite, asked) if target else None
     videos = filter_of(within, min_length, max_length, after, before)
     settings = settings_of(settings_file, {**given, **({"min_score": -1000.0} if show_all else {})})
     from vclipper import output
@@ -93,11 +105,13 @@ def search(
         text, image, settings, videos, model, like, templates or ("{}",)
     )
     if as_json:
-        click.echo(output.moments_json(moments))
+        click.echo(output.moments_json(moments, asked))
     elif as_csv:
-        click.echo(output.moments_csv(moments))
+        click.echo(output.moments_csv(moments, asked))
     elif moments:
         output.print_moments(moments)
     else:
         click.echo("Nothing found. Try other words, --all, or a lower --threshold.")
+    if target and wish and moments:
+        return export_found(moments, asked, target, wish, to_stderr=as_json or as_csv)
     return 0

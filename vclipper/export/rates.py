@@ -28,11 +28,13 @@ class FrameRate:
         is_own: the video's frames are spaced at this very rate; otherwise the video has a variable rate, or
             one that editing programs do not know, and times are rounded up to the next of these frames.
         described: the video's own rate in words.
+        is_exact: every frame of the video begins with one of these frames: its own rate, or a multiple of it.
     """
 
     per_second: Fraction
     is_own: bool
     described: str
+    is_exact: bool = False
 
     def frame(self, start_seconds: float) -> int:
         """The number of the frame that begins at ``start_seconds``; for foreign rates the first inside it."""
@@ -83,9 +85,9 @@ def _all_on_grid(starts_seconds: Sequence[float], rate: Fraction) -> bool:
 
 def _known(rate: Fraction) -> FrameRate:
     if rate in KNOWN_RATES:
-        return FrameRate(rate, True, f"{float(rate):.5g}")
+        return FrameRate(rate, True, f"{float(rate):.5g}", is_exact=True)
     multiples = [known for known in KNOWN_RATES if known % rate == 0]
-    return FrameRate(multiples[0] if multiples else _nearest(rate), False, f"{float(rate):.5g}")
+    return FrameRate(multiples[0] if multiples else _nearest(rate), False, f"{float(rate):.5g}", bool(multiples))
 
 
 def _nearest(rate: Fraction) -> Fraction:

@@ -177,7 +177,7 @@ def _cut(moment: ExportMoment, source: Source, reader: FrameReader, pad_seconds:
     moment_first, moment_stop = _meant(moment.start_seconds, moment.end_seconds, starts, end)
     rate = source.rate
     if rate.is_own and not _on_grid([first, stop], rate):
-        source = replace(source, rate=replace(rate, is_own=False, described="variable"))
+        source = replace(source, rate=replace(rate, is_own=False, described="variable", is_exact=False))
     return Cut(moment, source, first, stop, moment_first, moment_stop, stretch)
 
 

@@ -28,9 +28,9 @@ def write_otio(moments: Sequence[ExportMoment], output: Output, options: ExportO
 
 
 def noted_cuts(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> list[Cut]:
-    """The frames meant; sources whose frames are counted at another rate than their own are noted."""
+    """The frames meant; sources whose frames cannot be counted exactly are noted."""
     cuts = cuts_of(moments, output, options)
-    for source in {cut.source.path: cut.source for cut in cuts if not cut.source.rate.is_own}.values():
+    for source in {cut.source.path: cut.source for cut in cuts if not cut.source.rate.is_exact}.values():
         counted = f"its frame rate is {source.rate.described}; frames are counted at {source.rate.name} a second"
         output.note(f"{printable(Path(source.path.name))}: {counted}, so that ends may lie up to one frame late")
     return cuts

@@ -1,0 +1,160 @@
+"""``vclip export``, and the options with which ``vclip search`` exports what it finds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from indexer.errors import InputError
+
+if TYPE_CHECKING:
+    from searcher.rank import Moment
+    from vclipper.export import Exported, ExportMoment, ExportOptions
+
+_FILES_LISTED = 20
+
+
+class Wish(NamedTuple):
+    """What the export options say: format names, and how."""
+
+    formats: tuple[str, ...]
+    options: ExportOptions
+
+
+def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--format``, ``--exact``, ``--pad``, ``--title``, ``--overwrite``: see :func:`wish_of`."""
+    options = (
+        click.option(
+            "--format",
+            "formats",
+            metavar="NAME,...",
+            help="As what; `vclip export --help` lists them.  [default: by the name's ending, else clips]",
+        ),
+        click.option(
+            "--exact", is_flag=True, help="Encode clips anew, from the very first frame to the very last."
+        ),
+        click.option(
+            "--pad", "pad_seconds", type=float, default=0.0, metavar="SECONDS", help="Add so much at both ends."
+        ),
+        click.option("--title", help="Name of the timeline, page or file.  [default: the query]"),
+        click.option("--overwrite", is_flag=True, help="Replace files that are there already."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def wish_of(
+    target: str,
+    formats: str | None,
+    exact: bool,
+    pad_seconds: float,
+    title: str | None,
+    overwrite: bool,
+    query: str,
+) -> Wish:
+    """Check the export options, before anything is searched.
+
+    Raises:
+        InputError: an unknown format, a padding out of bounds.
+    """
+    from vclipper.export import ExportOptions, format_called
+
+    names = tuple(name.strip() for name in formats.split(",")) if formats else (_format_of(target),)
+    for name in names:
+        format_called(name)
+    named = title if title is not None else query.strip() or "moments"
+    return Wish(names, ExportOptions(exact, pad_seconds, overwrite, named))
+
+
+def _format_of(target: str) -> str:
+    """The format whose suffix a file's name ends with, the longest one; clips where there is none."""
+    from vclipper.export import FORMATS
+
+    fitting = [one for one in FORMATS.values() if one.suffix and target.lower().endswith(one.suffix)]
+    return max(fitting, key=lambda one: len(one.suffix), default=FORMATS["clips"]).name
+
+
+def export_all(moments: Sequence[ExportMoment], target: str, wish: Wish, to_stderr: bool = False) -> int:
+    """Write all formats, say what was written; 1 when a moment could not be exported, else 0."""
+    from vclipper.export import export as write
+    from vclipper.progress import counting_bar
+
+    failed = False
+    for name in wish.formats:
+        with counting_bar(name) as on_progress:
+            done = write(moments, name, target, wish.options, on_progress)
+        _say(done, to_stderr)
+        failed |= not done.ok
+    return int(failed)
+
+
+def export_found(found: Sequence[Moment], query: str, target: str, wish: Wish, to_stderr: bool) -> int:
+    """Export what a search found."""
+    from vclipper.export import ExportMoment
+
+    return export_all([ExportMoment.of(moment, query) for moment in found], target, wish, to_stderr)
+
+
+def _say(done: Exported, to_stderr: bool) -> None:
+    from vclipper.output import short_path
+
+    lines = [f"wrote {short_path(file)}" for file in done.files[:_FILES_LISTED]]
+    if len(done.files) > _FILES_LISTED:
+        lines.append(f"… and {len(done.files) - _FILES_LISTED} more")
+    lines += [f"note: {note}" for note in done.notes[:_FILES_LISTED]]
+    if len(done.notes) > _FILES_LISTED:
+        lines.append(f"… and {len(done.notes) - _FILES_LISTED} more notes")
+    for line in lines:
+        click.echo(line, err=to_stderr)
+    for failure in done.failed:
+        click.echo(f"failed: {failure}", err=True)
+
+
+class _Export(click.Command):
+    """Lists the formats at the end of its help."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from vclipper.export import FORMATS
+
+        with formatter.section("Formats"):
+            formatter.write_dl([(one.name, f"{one.help[0].upper()}{one.help[1:]}.") for one in FORMATS.values()])
+
+
+@click.command(cls=_Export)
+@click.argument("moments")
+@click.argument("target")
+@export_options
+def export(
+    moments: str,
+    target: str,
+    formats: str | None,
+    exact: bool,
+    pad_seconds: float,
+    title: str | None,
+    overwrite: bool,
+) -> int:
+    """Write saved moments as clips, timelines, lists or pages.
+
+    MOMENTS is a file that `vclip search --json` or `--csv` wrote, or - for standard input. TARGET is a folder,
+    or a file whose ending says the format: cuts.otio.
+    """
+    from vclipper.export.saved import read_moments
+
+    found = read_moments(_text(moments), "standard input" if moments == "-" else moments)
+    query = found[0].query if len({moment.query for moment in found}) == 1 else ""
+    return export_all(found, target, wish_of(target, formats, exact, pad_seconds, title, overwrite, query))
+
+
+def _text(name: str) -> str:
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).expanduser().read_bytes()
+        return data.decode("utf-8")
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror}", "Check the path of the saved moments") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{name} is not text in UTF-8", "Give a file that `vclip search --json` wrote") from None

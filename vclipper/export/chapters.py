@@ -1,0 +1,67 @@
+"""Moments as chapters of their video, a file for each video: FFmpeg's metadata format, WebVTT."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from vclipper.export.moment import ExportMoment, ExportOptions
+from vclipper.export.output import Output, safe_name
+from vclipper.export.players import padded
+
+Chapter = tuple[int, int, ExportMoment]
+"""Start and end in milliseconds."""
+
+
+def write_ffmetadata(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
+    """``ffmpeg -i film.mp4 -i film.ffmeta -map_metadata 1 -codec copy out.mp4`` puts the chapters into a film."""
+    for path, chapters in _by_video(moments, options):
+        lines = [";FFMETADATA1", f"title={_escaped(path.stem)}"]
+        for start, end, moment in chapters:
+            title = _escaped(_title(moment))
+            lines += ["[CHAPTER]", "TIMEBASE=1/1000", f"START={start}", f"END={end}", f"title={title}"]
+        output.text(".ffmeta", "\n".join(lines) + "\n", safe_name(path.stem))
+
+
+def write_vtt(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
+    """WebVTT, for ``<track kind="chapters">`` of web pages and for players."""
+    for path, chapters in _by_video(moments, options):
+        cues = [
+            f"{number}\n{_clock(start)} --> {_clock(end)}\n{html.escape(_title(moment), quote=False)}"
+            for number, (start, end, moment) in enumerate(chapters, 1)
+        ]
+        output.text(".vtt", "\n\n".join(["WEBVTT", *cues]) + "\n", safe_name(path.stem))
+
+
+def _by_video(moments: Sequence[ExportMoment], options: ExportOptions) -> Iterator[tuple[Path, list[Chapter]]]:
+    """The chapters of each video by time; one ends where the next begins, as players want it."""
+    grouped: dict[Path, list[ExportMoment]] = {}
+    for moment in moments:
+        grouped.setdefault(moment.path, []).append(moment)
+    for path, some in grouped.items():
+        timed = sorted(((*padded(moment, options), moment) for moment in some), key=lambda one: one[:2])
+        starts = [round(1000 * start) for start, _, _ in timed]
+        ends = [round(1000 * end) for _, end, _ in timed]
+        nexts = [*starts[1:], max(ends)]
+        yield (
+            path,
+            [
+                (start, max(start + 1, min(end, after)), moment)
+                for start, end, after, (_, _, moment) in zip(starts, ends, nexts, timed, strict=True)
+            ],
+        )
+
+
+def _title(moment: ExportMoment) -> str:
+    return f"{moment.label} ({moment.comment})"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([=;#\\\n])", r"\\\1", text)
+
+
+def _clock(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{rest:03d}"

@@ -1,0 +1,150 @@
+"""A page that stands alone: a still of each moment with its words, for a browser or a printer."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indexer.container import open_container, printable
+from indexer.errors import VideoError
+from vclipper.export.moment import ExportMoment, ExportOptions
+from vclipper.export.output import Output
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_LARGEST = (480, 360)
+"""Twice the size shown, for fine screens and printers."""
+_QUALITY = 82
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+:root {{ --back: #fff; --text: #1b1b1f; --soft: #5c5c66; --card: #f4f4f6; --line: #d9d9df; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --back: #16161a; --text: #ececf0; --soft: #a5a5b0; --card: #212127; --line: #35353d; }}
+}}
+* {{ box-sizing: border-box; }}
+body {{ margin: 0; padding: 1.5rem; background: var(--back); color: var(--text); }}
+body {{ font: 15px/1.4 system-ui, sans-serif; }}
+h1 {{ margin: 0 0 .25rem; font-size: 1.4rem; overflow-wrap: anywhere; }}
+p {{ margin: 0; }}
+header p {{ margin-bottom: 1.25rem; color: var(--soft); }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }}
+article {{ overflow: hidden; border: 1px solid var(--line); border-radius: 8px; background: var(--card); }}
+.still {{ position: relative; display: grid; place-items: center; aspect-ratio: 16 / 9; }}
+.still {{ background: #000; color: #b9b9c2; }}
+.still img {{ position: absolute; width: 100%; height: 100%; object-fit: contain; }}
+.words {{ display: grid; gap: .2rem; padding: .6rem .75rem .75rem; overflow-wrap: anywhere; }}
+.time {{ font-variant-numeric: tabular-nums; font-weight: 600; }}
+.soft {{ color: var(--soft); font-size: .87rem; }}
+@media print {{
+  :root {{ --back: #fff; --text: #000; --soft: #333; --card: #fff; --line: #999; }}
+  @page {{ margin: 12mm; }}
+  body {{ padding: 0; font-size: 10pt; }}
+  main {{ grid-template-columns: repeat(3, 1fr); gap: 4mm; }}
+  article {{ break-inside: avoid; border-radius: 0; }}
+  .still {{ background: #fff; print-color-adjust: exact; }}
+}}
+</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+<p>{count}</p>
+</header>
+<main>
+{cards}
+</main>
+</body>
+</html>
+"""
+
+
+def write_contact_sheet(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
+    """One HTML file with its pictures inside; a moment whose video cannot be read has none."""
+    cards = []
+    for done, moment in enumerate(moments):
+        output.on_progress(done, len(moments))
+        cards.append(_card(done + 1, moment, output))
+    output.on_progress(len(moments), len(moments))
+    videos = len({moment.path for moment in moments})
+    count = f"{_count(len(moments), 'moment')} in {_count(videos, 'video')}"
+    output.text(".html", _PAGE.format(title=_shown(options.title), count=count, cards="\n".join(cards)))
+
+
+def _card(rank: int, moment: ExportMoment, output: Output) -> str:
+    from vclipper.output import timecode
+
+    start, end = timecode(moment.start_seconds), timecode(moment.end_seconds)
+    try:
+        words = f"{moment.path.stem} at {timecode(_middle(moment))}"
+        picture = f'<img src="{_data_uri(still(moment.path, _middle(moment)))}" alt="{_shown(words)}">'
+    except VideoError as error:
+        output.note(f"without a picture: {error.message}")
+        picture = "<p>no picture</p>"
+    name = (
+        f'<p class="soft" title="{_shown(printable(moment.path))}">{_shown(printable(Path(moment.path.name)))}</p>'
+    )
+    lines = [
+        f'<p class="time">{rank}. {start} – {end}</p>',
+        f"<p>{_shown(moment.query)}</p>" if moment.query else "",
+        f"<p>{_shown(moment.note)}</p>" if moment.note else "",
+        f'<p class="soft">score {moment.score:.2f}</p>',
+        name,
+    ]
+    return f'<article><div class="still">{picture}</div><div class="words">{"".join(lines)}</div></article>'
+
+
+def _middle(moment: ExportMoment) -> float:
+    return (moment.start_seconds + moment.end_seconds) / 2
+
+
+def still(path: Path, seconds: float) -> Image:
+    """The picture that a video shows at a time, upright, at most 480 × 360; its last one past the end.
+
+    Raises:
+        VideoError: the file is away or shows nothing.
+    """
+    from indexer.decode_pyav import frames_in_order
+    from indexer.picture import upright
+    from indexer.probe import probe
+    from indexer.video_types import Progress
+
+    info = probe(path)
+    with open_container(path) as container:
+        stream = container.streams[info.stream_index]
+        shown = None
+        for timed in frames_in_order(container, stream, info, seconds, Progress()):
+            if shown is not None and timed.start_seconds > seconds:
+                break
+            shown = timed.frame
+        if shown is None:
+            raise VideoError(f"{printable(path)} shows nothing", "It may be damaged")
+        picture = upright(shown, info)
+    picture.thumbnail(_LARGEST)
+    return picture
+
+
+def _data_uri(picture: Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "jpeg", quality=_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _shown(text: str) -> str:
+    return escape(text, quote=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
