@@ -169,7 +169,7 @@ def print_report(report: IndexReport) -> None:
 def _print_notes(out: Console, name: str, notes: Iterable[FileNote]) -> None:
     for note in notes:
         because = f": {note.note}" if note.note else ""
-        out.print(f"  {name}  {short_path(note.path)}{because}", markup=False)
+        out.print(f"  {name}  {short_path(note.path)}{because}", markup=False, soft_wrap=True)
 
 
 def _text(path: Path, folder: Path, *marks: str) -> Text:
