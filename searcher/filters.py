@@ -94,7 +94,7 @@ class VideoFilter:
     def _keeps_date(self, video: VideoRow) -> bool:
         if self.after_unix is None and self.before_unix is None:
             return True
-        recorded = _recorded_unix(video)
+        recorded = video.recorded_unix
         start = float("-inf") if self.after_unix is None else self.after_unix
         end = float("inf") if self.before_unix is None else self.before_unix
         return recorded is not None and start <= recorded < end
@@ -134,14 +134,6 @@ def _expression(pattern: str) -> re.Pattern[str]:
     here = str(Path(bare).expanduser().absolute())
     globs = (bare, f"*/{bare}", f"{bare}/*", f"*/{bare}/*", here, f"{here}/*")
     return re.compile("|".join(fnmatch.translate(one) for one in globs))
-
-
-def _recorded_unix(video: VideoRow) -> float | None:
-    """When the file was last written: the nearest thing to a recording date while the table holds none."""
-    try:
-        return video.path.stat().st_mtime
-    except OSError:
-        return None
 
 
 def _day(unix: float | None) -> str:
