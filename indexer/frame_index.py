@@ -11,13 +11,14 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.store import VideoFrames
-from indexer.vectors import Float32
+from indexer.vectors import Float16, Float32
 
 Ids = Sequence[int] | NDArray[np.int64]
 
@@ -96,10 +97,25 @@ class Rows:
         owner = np.searchsorted(self.ends, rows, side="right")
         return self.video_ids[owner], rows - (self.ends[owner] - self.counts[owner])
 
-    def mask(self, videos: Collection[int]) -> NDArray[np.bool_]:
-        """(rows,) bool: True where the row belongs to one of ``videos``."""
-        wanted = np.fromiter((int(v) in videos for v in self.video_ids), bool, len(self.video_ids))
-        return np.repeat(wanted, self.counts)
+    def mask(self, videos: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(rows,) bool: True where the row belongs to one of ``videos``, sorted ids."""
+        return np.repeat(is_member(self.video_ids, videos), self.counts)
+
+
+def sorted_ids(videos: Collection[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Distinct ids in rising order; an array is taken to be that already."""
+    if isinstance(videos, np.ndarray):
+        return videos
+    return np.unique(np.fromiter(videos, np.int64, len(videos)))
+
+
+def is_member(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of ``ids`` are among ``wanted``, which is sorted."""
+    if len(wanted) == 0:
+        return np.zeros(ids.shape, bool)
+    place = np.minimum(np.searchsorted(wanted, ids), len(wanted) - 1)
+    found: NDArray[np.bool_] = wanted[place] == ids
+    return found
 
 
 @dataclass(frozen=True)
@@ -156,7 +172,7 @@ class NumpyIndex:
 
     def search(self, queries: Float32, k: int, videos: Collection[int] | None = None) -> FrameHits:
         """See :class:`FrameIndex`."""
-        allowed = np.arange(self.rows) if videos is None else np.flatnonzero(self._rows.mask(set(videos)))
+        allowed = np.arange(self.rows) if videos is None else np.flatnonzero(self._rows.mask(sorted_ids(videos)))
         scores = queries @ self._vectors[allowed].T
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return FrameHits(np.take_along_axis(scores, best, 1), *self._rows.locate(allowed[best]))
@@ -203,22 +219,33 @@ class Segment:
         moments = Moments.of(np.concatenate([video.vectors for video in videos]))
         return cls(name, rows, index, np.concatenate(following).astype(np.float32), moments)
 
-    def search(self, queries: Float32, k: int, videos: Collection[int] | None) -> FrameHits | None:
-        """The best rows of this segment; None when the filter leaves nothing of it."""
+    @cached_property
+    def stored(self) -> Float16:
+        """The vectors as they lie in the index, (rows, D) float16, not copied."""
+        import faiss
+
+        codes = faiss.rev_swig_ptr(self.index.codes.data(), self.index.codes.size())
+        return codes.view(np.float16).reshape(len(self.rows), -1)
+
+    def search(self, queries: Float32, k: int, videos: NDArray[np.int64] | None) -> FrameHits | None:
+        """The best rows of this segment; None when the filter, sorted ids, leaves nothing of it."""
         import faiss
 
         faiss.omp_set_num_threads(1)  # segments are searched side by side, one thread each
-        allowed, parameters = len(self.rows), None
-        if videos is not None:
-            mask = self.rows.mask(videos)
-            allowed = int(mask.sum())
-            if allowed == 0:
-                return None
-            if allowed < len(mask):
-                bits = np.packbits(mask, bitorder="little")
-                parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg, arg-type]
-        scores, rows = self.index.search(queries, min(k, allowed), params=parameters)
+        mask = None if videos is None else self.rows.mask(videos)
+        allowed = len(self.rows) if mask is None else int(mask.sum())
+        if allowed == 0:
+            return None
+        chosen = None if mask is None or allowed == len(mask) else faiss.SearchParameters(sel=selector(mask))  # type: ignore[call-arg]
+        scores, rows = self.index.search(queries, min(k, allowed), params=chosen)
         return FrameHits(scores, *self.rows.locate(rows))
+
+
+def selector(mask: NDArray[np.bool_]) -> Any:
+    """A FAISS selector of the rows that are True."""
+    import faiss
+
+    return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))  # type: ignore[call-arg, arg-type]
 
 
 class FlatIndex:
@@ -234,9 +261,9 @@ class FlatIndex:
         self.segments = list(segments)
         self.dimension = dimension
         self._home = {int(v): s for s in self.segments for v in s.rows.video_ids}
+        self._places = _Places(self.segments)
         empty = Moments(0, np.zeros(dimension), np.zeros((dimension, dimension)))
         self._moments = sum((segment.moments for segment in self.segments), empty)
-        self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="faiss")
 
     @property
     def rows(self) -> int:
@@ -248,12 +275,38 @@ class FlatIndex:
         """See :class:`FrameIndex`."""
         return frozenset(self._home)
 
-    def search(self, queries: Float32, k: int, videos: Collection[int] | None = None) -> FrameHits:
-        """See :class:`FrameIndex`."""
+    def search(
+        self, queries: Float32, k: int, videos: Collection[int] | NDArray[np.int64] | None = None
+    ) -> FrameHits:
+        """See :class:`FrameIndex`; an array of ids is sorted already."""
         queries = np.ascontiguousarray(queries, dtype=np.float32)
-        wanted = None if videos is None else set(videos)
-        found = list(self._threads.map(lambda s: s.search(queries, k, wanted), self.segments))
+        wanted = None if videos is None else sorted_ids(videos)
+        found = search_threads().map(lambda s: s.search(queries, k, wanted), self.segments)
         return merge([hits for hits in found if hits is not None], len(queries), k)
+
+    def count(self, videos: NDArray[np.int64]) -> int:
+        """Frames of these videos; strangers have none."""
+        return self._places.count(videos)
+
+    def sample(self, size: int) -> Float32:
+        """At most ``size`` of its vectors, the same every time, (n, D) float32."""
+        chosen = np.sort(np.random.default_rng(0).permutation(self.rows)[:size])
+        starts = np.cumsum([0, *(len(s.rows) for s in self.segments)])
+        parts = [
+            s.stored[chosen[(chosen >= first) & (chosen < first + len(s.rows))] - first].astype(np.float32)
+            for s, first in zip(self.segments, starts.tolist(), strict=False)
+        ]
+        return np.concatenate([np.zeros((0, self.dimension), np.float32), *parts])
+
+    def scores(self, query: Float32, video_ids: NDArray[np.int64], frames: NDArray[np.int64]) -> Float32:
+        """Exact inner products of a (D,) query with the frames named, (n,) float32; KeyError for a stranger."""
+        segments, rows = self._places.of(video_ids, frames)
+        scores = np.empty(len(rows), np.float32)
+        for number in np.unique(segments).tolist():
+            here = segments == number
+            stored = self.segments[number].stored[rows[here]].astype(np.float32)
+            scores[here] = np.einsum("nd,d->n", stored, query)  # no BLAS: its threads cost more than they bring
+        return scores
 
     def vectors(self, video_id: int) -> Float32:
         """See :class:`FrameIndex`."""
@@ -271,6 +324,39 @@ class FlatIndex:
     def background(self, query: Float32) -> tuple[float, float]:
         """See :class:`FrameIndex`."""
         return self._moments.background(query)
+
+
+class _Places:
+    """Where the rows of each video lie: number of the segment and first row there."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        ids = np.concatenate([s.rows.video_ids for s in segments] or [np.zeros(0, np.int64)])
+        first = np.concatenate([s.rows.ends - s.rows.counts for s in segments] or [np.zeros(0, np.int64)])
+        owner = np.repeat(np.arange(len(segments)), [len(s.rows.video_ids) for s in segments])
+        order = np.argsort(ids, kind="stable")
+        counts = np.concatenate([s.rows.counts for s in segments] or [np.zeros(0, np.int64)])
+        self._ids, self._first, self._segment = ids[order], first[order], owner[order]
+        self._counts = counts[order]
+
+    def count(self, video_ids: NDArray[np.int64]) -> int:
+        """Rows of these videos."""
+        known = video_ids[is_member(video_ids, self._ids)]
+        return int(self._counts[np.searchsorted(self._ids, known)].sum())
+
+    def of(
+        self, video_ids: NDArray[np.int64], frames: NDArray[np.int64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """Segment numbers and rows of (n,) frames; KeyError for a stranger."""
+        if not np.all(is_member(video_ids, self._ids)):
+            raise KeyError("a video that is not in the index")
+        place = np.searchsorted(self._ids, video_ids)
+        return self._segment[place], self._first[place] + frames
+
+
+@cache
+def search_threads() -> ThreadPoolExecutor:
+    """One pool for all searches of this process: more threads than cores only wait for each other."""
+    return ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="faiss")
 
 
 class GpuIndex:
@@ -320,15 +406,8 @@ class GpuIndex:
             return self._flat.search(queries, k, videos)
         _, rows = self._index.search(queries, wanted)
         video_ids, frames = self._rows.locate(rows)
-        scores = np.stack([self._exact(q, v, f) for q, v, f in zip(queries, video_ids, frames, strict=True)])
+        scores = np.stack([self._flat.scores(q, v, f) for q, v, f in zip(queries, video_ids, frames, strict=True)])
         return merge([FrameHits(scores, video_ids, frames)], len(queries), k)
-
-    def _exact(self, query: Float32, video_ids: NDArray[np.int64], frames: NDArray[np.int64]) -> Float32:
-        scores = np.empty(len(frames), np.float32)
-        for video_id in np.unique(video_ids).tolist():
-            here = video_ids == video_id
-            scores[here] = self._flat.vectors(video_id)[frames[here]] @ query
-        return scores
 
     def vectors(self, video_id: int) -> Float32:
         """See :class:`FrameIndex`."""
@@ -345,7 +424,7 @@ class GpuIndex:
 
 def merge(parts: Sequence[FrameHits], queries: int, k: int) -> FrameHits:
     """The best k of several answers to the same queries; equal scores by video and frame."""
-    if not parts:
+    if not parts or not queries:
         return FrameHits(
             np.zeros((queries, 0), np.float32),
             np.zeros((queries, 0), np.int64),
@@ -354,8 +433,16 @@ def merge(parts: Sequence[FrameHits], queries: int, k: int) -> FrameHits:
     scores = np.concatenate([hits.scores for hits in parts], axis=1)
     video_ids = np.concatenate([hits.video_ids for hits in parts], axis=1)
     frames = np.concatenate([hits.frames for hits in parts], axis=1)
-    best = np.lexsort((frames, video_ids, -scores), axis=1)[:, :k]
+    best = np.stack([_best(*one, k) for one in zip(scores, video_ids, frames, strict=True)])
     return FrameHits(*(np.take_along_axis(array, best, 1) for array in (scores, video_ids, frames)))
+
+
+def _best(scores: Float32, video_ids: NDArray[np.int64], frames: NDArray[np.int64], k: int) -> NDArray[np.intp]:
+    """Places of the k largest scores in order; only what is as large as the k-th is sorted."""
+    place = np.arange(len(scores))
+    if len(scores) > k:
+        place = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
+    return place[np.lexsort((frames[place], video_ids[place], -scores[place]))[:k]]
 
 
 def similarity_range(index: FrameIndex, query: Float32) -> tuple[float, float]:

@@ -1,0 +1,112 @@
+"""Does a library get slower to add to as it grows? Synthetic videos through the real tables and index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from bench.synthetic import CHUNK_ROWS, DIMENSION, FRAMES_PER_VIDEO, frames_from
+from indexer import manifest, segments
+from indexer.manifest import Manifest
+from indexer.store import Store, VideoFrames, VideoRow
+from indexer.vectors import Float16
+
+PERIOD_SECONDS = 2.0
+MODEL = "synthetic"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One addition to a library.
+
+    Attributes:
+        rows: frames in the library afterwards. videos: added.
+        commit_seconds: to the tables, merging of small files included. index_seconds: to the index on disk.
+        fragments: files of the frames table. memory_bytes: what the process holds, files mapped apart.
+    """
+
+    rows: int
+    videos: int
+    commit_seconds: float
+    index_seconds: float
+    fragments: int
+    memory_bytes: int
+
+    @property
+    def per_video(self) -> float:
+        """Seconds a video."""
+        return (self.commit_seconds + self.index_seconds) / self.videos
+
+
+def grow(folder: Path, rows: int, rows_per_step: int = CHUNK_ROWS, videos_per_commit: int = 72) -> Iterator[Step]:
+    """Add synthetic videos of 30 minutes until the library in ``folder`` has ``rows`` frames.
+
+    A library that is there already is added to. Making the vectors is not timed.
+
+    Args:
+        folder: the library.
+        rows: the size to reach, rounded up to whole videos.
+        rows_per_step: frames between two updates of the index, as after one run of ``vclip index``.
+        videos_per_commit: videos of one commit, as the pipeline writes them.
+    """
+    store = open_store(folder)
+    done = store.count_frames()
+    while done < rows:
+        step_rows, commit_seconds, videos = min(rows_per_step, rows - done), 0.0, 0
+        for group in _commits(done, step_rows, videos_per_commit):
+            started = time.perf_counter()
+            store.commit(group)
+            store.compact()
+            commit_seconds += time.perf_counter() - started
+            videos += len(group)
+            done += sum(row.frames for row, _ in group)
+        started = time.perf_counter()
+        segments.follow(folder, store, store.videos())
+        index_seconds = time.perf_counter() - started
+        yield Step(done, videos, commit_seconds, index_seconds, store.fragments(), memory_bytes())
+
+
+def open_store(folder: Path) -> Store:
+    """The tables of a synthetic library, made where there are none."""
+    if manifest.exists(folder):
+        return Store(folder, DIMENSION, PERIOD_SECONDS)
+    folder.mkdir(parents=True, exist_ok=True)
+    store = Store.create(folder, DIMENSION, PERIOD_SECONDS)
+    manifest.save(Manifest(MODEL, "", DIMENSION, PERIOD_SECONDS), folder)
+    return store
+
+
+def _commits(start: int, rows: int, videos_per_commit: int) -> Iterator[list[tuple[VideoRow, VideoFrames]]]:
+    group: list[tuple[VideoRow, VideoFrames]] = []
+    for first in range(start, start + rows, FRAMES_PER_VIDEO):
+        group.append(_video(first))
+        if len(group) == videos_per_commit:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _video(first: int) -> tuple[VideoRow, VideoFrames]:
+    number = first // FRAMES_PER_VIDEO
+    chunk, place = divmod(first, CHUNK_ROWS)
+    vectors = _chunk(chunk)[place : place + FRAMES_PER_VIDEO]
+    path = Path(f"/films/{number // 100:05d}/{number:07d}.mp4")
+    row = VideoRow(
+        number, f"{number}", (path,), len(vectors), PERIOD_SECONDS * len(vectors), indexed_unix=float(number)
+    )
+    return row, VideoFrames.of(number, vectors)
+
+
+@lru_cache(maxsize=2)
+def _chunk(number: int) -> Float16:
+    return frames_from(number * CHUNK_ROWS, CHUNK_ROWS)
+
+
+def memory_bytes() -> int:
+    """Memory of this process that is no mapped file."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")))
