@@ -9,7 +9,6 @@ best hundred frames are that scene, its video, and strays from everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -84,7 +83,9 @@ def _drawn(rng: np.random.Generator, count: int) -> Float32:
 
 @cache
 def _rotation() -> Float32:
-    q: Float32 = np.linalg.qr(np.random.default_rng(4).standard_normal((DIMENSION, DIMENSION)))[0].astype(np.float32)
+    q: Float32 = np.linalg.qr(np.random.default_rng(4).standard_normal((DIMENSION, DIMENSION)))[0].astype(
+        np.float32
+    )
     return q
 
 

@@ -7,6 +7,7 @@ bits a dimension, memory-mapped. ``hnsw``: a graph over 8-bit vectors, memory-ma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
@@ -20,10 +21,11 @@ Sample = Callable[[int], Float32]
 Found = tuple[Float32, NDArray[np.int64]]
 
 #: One list in so many is looked through.
-_LISTS_PER_PROBE = 8
+_LISTS_PER_PROBE = 6
 _POINTS_PER_LIST = 40
 _MAX_LISTS = 16_384
 _CODE_SAMPLE = 32_768
+_LISTS_WORTH_THREADS = 256
 
 
 class Coder(Protocol):
@@ -76,6 +78,7 @@ class _InvertedFile:
 
         lists = list_count(rows)
         points = np.ascontiguousarray(sample(max(lists * _POINTS_PER_LIST, _CODE_SAMPLE)))
+        faiss.omp_set_num_threads(1 if lists < _LISTS_WORTH_THREADS else os.cpu_count() or 1)
         means = faiss.Kmeans(
             dimension,
             lists,
@@ -89,8 +92,9 @@ class _InvertedFile:
         quantizer = faiss.IndexFlatIP(dimension)
         quantizer.add(means.centroids)
         index = cls._make(quantizer, dimension, lists)
-        quantizer.this.disown()
+        quantizer.this.disown()  # type: ignore[attr-defined]
         index.own_fields = True
+        faiss.omp_set_num_threads(1)  # many small clusterings: threads would only wait for each other
         index.train(points[:: max(1, len(points) // _CODE_SAMPLE)])
         return cls(index)
 
@@ -179,7 +183,8 @@ class GraphCodes:
         """See :class:`Coder`."""
         import faiss
 
-        index = faiss.IndexHNSWSQ(dimension, faiss.ScalarQuantizer.QT_8bit, 32, faiss.METRIC_INNER_PRODUCT)
+        eight_bits: Any = faiss.ScalarQuantizer.QT_8bit
+        index: Any = faiss.IndexHNSWSQ(dimension, eight_bits, 32, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = 100
         index.train(np.ascontiguousarray(sample(_CODE_SAMPLE)))
         return cls(index)
@@ -198,14 +203,14 @@ class GraphCodes:
         import faiss
 
         faiss.omp_set_num_threads(1)
-        settings = faiss.SearchParametersHNSW(efSearch=k, sel=chosen)  # type: ignore[call-arg]
+        settings = faiss.SearchParametersHNSW(efSearch=k, sel=chosen)  # type: ignore[attr-defined]
         found: Found = index.search(queries, k, params=settings)
         return found
 
 
 def list_count(rows: int) -> int:
-    """The power of two below 1.5 times the root of ``rows``: 2,048 lists for 2 million frames, 4,096 for 10."""
-    wanted = min(1.5 * rows**0.5, rows / _POINTS_PER_LIST, _MAX_LISTS)
+    """The power of two below 1.2 times the root of ``rows``: 1,024 lists for 1 million frames, 2,048 for 10."""
+    wanted = min(1.2 * rows**0.5, rows / _POINTS_PER_LIST, _MAX_LISTS)
     return int(2 ** max(0.0, np.floor(np.log2(max(wanted, 1.0)))))
 
 

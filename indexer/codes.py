@@ -79,7 +79,9 @@ class Run:
         """The share of rows whose video is gone."""
         return float(self.rows.counts[self.rows.video_ids == _GONE].sum()) / max(len(self.rows), 1)
 
-    def candidates(self, coder: Coder, queries: Float32, k: int, probes: Any, videos: NDArray[np.int64]) -> FrameHits:
+    def candidates(
+        self, coder: Coder, queries: Float32, k: int, probes: Any, videos: NDArray[np.int64]
+    ) -> FrameHits:
         """The most promising rows of ``videos`` (sorted ids) by their codes; scores are approximate.
 
         Where there are fewer than k, the list ends in rows with the score -inf.
@@ -112,7 +114,12 @@ class CodedIndex:
     @property
     def coded_rows(self) -> int:
         """Frames that have codes."""
-        return self.rows - sum(int(s.rows.counts[is_member(s.rows.video_ids, self._uncoded)].sum()) for s in self._tail.segments)
+        return self.flat.count(self._coded)
+
+    @property
+    def has_outgrown(self) -> bool:
+        """Whether the library has become so much larger since training that lists are long."""
+        return self.rows > 8 * self.trained_rows
 
     @property
     def video_ids(self) -> frozenset[int]:
@@ -181,28 +188,31 @@ def load(library: Path, flat: FlatIndex) -> CodedIndex | None:
         return _load(folder, flat)
     except Exception as error:  # FAISS raises RuntimeError, JSON ValueError, NumPy its own
         reason = str(error).splitlines()[0]
-        raise LibraryDamagedError(f"the codes in {folder} cannot be read: {reason}", "Make them anew: vclip reindex") from error
+        raise LibraryDamagedError(
+            f"the codes in {folder} cannot be read: {reason}", "Make them anew: vclip reindex"
+        ) from error
 
 
 def _load(folder: Path, flat: FlatIndex) -> CodedIndex:
     values = json.loads((folder / "codes.json").read_text(encoding="utf-8"))
-    coder = CODERS[values["kind"]].opened(_read(folder / f"{values['coder']}.faiss"))
+    coder = CODERS[values["kind"]].opened(_read(folder / f"{values['coder']}.faiss", mapped=False))
     runs = [_load_run(folder, str(name), str(rows_name)) for name, rows_name in values["runs"]]
     return CodedIndex(flat, coder, runs, int(values["trained_rows"]))
 
 
 def _load_run(folder: Path, name: str, rows_name: str) -> Run:
-    index = _read(folder / f"{name}.faiss")
+    index = _read(folder / f"{name}.faiss", mapped=True)
     rows = Rows(*np.load(folder / f"{rows_name}.npy", allow_pickle=False))
     if index.ntotal != len(rows):
         raise ValueError(f"run {name} has {index.ntotal} codes for {len(rows)} rows")
     return Run(name, rows_name, rows, index)
 
 
-def _read(file: Path) -> Any:
+def _read(file: Path, mapped: bool) -> Any:
+    """A FAISS index; what was mapped cannot be added to."""
     import faiss
 
-    return faiss.read_index(os.fspath(file), faiss.IO_FLAG_MMAP_IFC)
+    return faiss.read_index(os.fspath(file), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
 
 
 def drop(library: Path) -> None:
@@ -244,54 +254,54 @@ def _load_or_none(library: Path, flat: FlatIndex) -> CodedIndex | None:
         return None
 
 
-def _new_runs(folder: Path, flat: FlatIndex, coder: Coder, kept: Sequence[Run], on_codes: OnCodes) -> Iterator[Run]:
-    coded = sorted_ids(np.concatenate([run.rows.video_ids for run in kept] or [np.zeros(0, np.int64)]).tolist())
-    waiting = [v for s in flat.segments for v in s.rows.video_ids.tolist() if not is_member(np.array([v]), coded)[0]]
-    total = done = 0
-    groups = list(_groups(flat, waiting))
-    total = sum(rows for _, rows in groups)
-    for videos, rows in groups:
-        run = _encode(flat, coder, videos, lambda n, done=done: on_codes(done + n, total))
+def _new_runs(
+    folder: Path, flat: FlatIndex, coder: Coder, kept: Sequence[Run], on_codes: OnCodes
+) -> Iterator[Run]:
+    coded = np.unique(np.concatenate([run.rows.video_ids for run in kept] or [np.zeros(0, np.int64)]))
+    waiting = np.concatenate([s.rows.video_ids for s in flat.segments] or [np.zeros(0, np.int64)])
+    groups = list(_groups(flat, waiting[~is_member(waiting, coded)]))
+    done, total = 0, sum(flat.count(videos) for videos in groups)
+    for videos in groups:
+        run = _encode(flat, coder, videos, lambda n, done=done: on_codes(done + n, total))  # type: ignore[misc]
         _write_run(folder, run)
-        done += rows
+        done += len(run.rows)
         yield _load_run(folder, run.name, run.rows_name)
 
 
-def _groups(flat: FlatIndex, videos: Sequence[int]) -> Iterator[tuple[list[int], int]]:
-    """Videos of one run each; what is left at the end waits unless it is too much for an exact search."""
-    group: list[int] = []
-    rows = 0
-    for video_id in videos:
-        group.append(video_id)
-        rows += flat.count(np.array([video_id]))
-        if rows >= RUN_ROWS:
-            yield group, rows
-            group, rows = [], 0
-    if rows > TAIL_ROWS:
-        yield group, rows
+def _groups(flat: FlatIndex, videos: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Videos of one run each, as they lie; what is left waits unless it is too much for an exact search."""
+    ends = np.cumsum([flat.count(videos[i : i + 1]) for i in range(len(videos))])
+    first = 0
+    while first < len(videos):
+        before = int(ends[first - 1]) if first else 0
+        if ends[-1] - before <= TAIL_ROWS:
+            return
+        end = max(first + 1, int(np.searchsorted(ends, before + RUN_ROWS, side="right")))
+        yield videos[first:end]
+        first = end
 
 
-def _encode(flat: FlatIndex, coder: Coder, videos: Sequence[int], on_rows: Callable[[int], None]) -> Run:
-    index, counts, waiting, rows = coder.empty(), [], [], 0
-    for video_id in videos:
+def _encode(flat: FlatIndex, coder: Coder, videos: NDArray[np.int64], on_rows: Callable[[int], None]) -> Run:
+    index, waiting = coder.empty(), list[Float32]()
+    for video_id in videos.tolist():
         waiting.append(flat.vectors(video_id))
-        counts.append(len(waiting[-1]))
         if sum(map(len, waiting)) >= _ROWS_AT_ONCE:
-            rows += _add(index, waiting)
-            on_rows(rows)
-    on_rows(rows + _add(index, waiting))
+            _add(index, waiting)
+            on_rows(index.ntotal)
+    _add(index, waiting)
+    on_rows(index.ntotal)
+    counts = np.array([flat.count(videos[i : i + 1]) for i in range(len(videos))])
     return Run(_new_name(), _new_name(), Rows(videos, counts), index)
 
 
-def _add(index: Any, waiting: list[Float32]) -> int:
+def _add(index: Any, waiting: list[Float32]) -> None:
     import faiss
 
-    faiss.omp_set_num_threads(os.cpu_count() or 1)
-    vectors = np.concatenate(waiting) if waiting else np.zeros((0, index.d), np.float32)
-    if len(vectors):
+    if waiting:
+        vectors = np.concatenate(waiting)
+        faiss.omp_set_num_threads(os.cpu_count() or 1 if len(vectors) > _ROWS_AT_ONCE // 4 else 1)
         index.add(vectors)
-    waiting.clear()
-    return len(vectors)
+        waiting.clear()
 
 
 def _save(folder: Path, made: CodedIndex) -> None:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from indexer.errors import InputError
 
 DEFAULT_FPS = 0.5
+#: What `--index-type` takes: by size, every vector read, or codes of one of these kinds (indexer.coders).
+INDEX_TYPES = ("auto", "exact", "ivf-pq", "ivf-rabitq", "hnsw")
 
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """Settings of one run; none of them changes what is stored.
+    """Settings of one run; none of them changes what is stored but ``index_type``.
 
     Attributes:
         batch_size: pictures the encoder takes at once; 0 chooses by device.
@@ -21,6 +23,7 @@ class IndexSettings:
         prune: take out videos whose files are gone.
         exclude: patterns of what is left out, see :class:`indexer.ignore.Ignores`.
         decode_timeout_seconds: a decoder that is silent for this long is stopped.
+        index_type: the kind of search index that the library has from now on; None leaves it as it is.
         flush_rows, flush_seconds: finished videos are written when this many frames have come together,
             or at the latest after this time.
 
@@ -34,6 +37,7 @@ class IndexSettings:
     prune: bool = False
     exclude: tuple[str, ...] = ()
     decode_timeout_seconds: float = 60.0
+    index_type: str | None = None
     flush_rows: int = 8192
     flush_seconds: float = 5.0
 
@@ -41,6 +45,8 @@ class IndexSettings:
         for name, low in (("batch_size", 0), ("workers", 0), ("decode_timeout_seconds", 0.1), ("flush_rows", 1)):
             if getattr(self, name) < low:
                 raise InputError(f"{name} is {getattr(self, name)}", f"It must be at least {low}")
+        if self.index_type is not None:
+            check_index_type(self.index_type)
 
     def batch_size_on(self, device: str) -> int:
         """The batch size in force on ``device``."""
@@ -61,3 +67,9 @@ def period_of(fps: float) -> float:
     if not 1 / 60 <= fps <= 60:
         raise InputError(f"--fps is {fps:g}", "It must lie between 1/60 (one frame a minute) and 60")
     return 1.0 / fps
+
+
+def check_index_type(name: str) -> None:
+    """Raise InputError unless there is such an index type."""
+    if name not in INDEX_TYPES:
+        raise InputError(f"there is no index type {name!r}", f"Choose one of: {', '.join(INDEX_TYPES)}")

@@ -109,6 +109,8 @@ def test_index_json(lib, films, vclip):
         (["search", "red", "--min-length", "20", "--max-length", "10"], "is more than --max-length 10"),
         (["search", "red", "--after", "2024-02", "--before", "2024-01"], "does not lie before"),
         (["search", "red", "--after", "soon"], "'soon' is not a date"),
+        (["reindex", "--index-type", "tree"], "there is no index type 'tree'"),
+        (["index", "FILMS", "--index-type", "tree"], "there is no index type 'tree'"),
         (["search", "red", "--model", "other"], "made with model"),
         (["search", "red", "--settings", "/nowhere.json"], "No such file"),
         (["remove", "/nowhere.mp4"], "is not in the library"),
@@ -286,6 +288,15 @@ def test_in_filters(filled, vclip):
     assert "two.mp4" not in vclip("search", "red", "--in", "one.*", "--csv")[1]
     assert "one.mp4" not in vclip("search", "red", "--max-length", "0:14.5", "--csv")[1]  # 20 s and 14 s
     assert "two.mp4" in vclip("search", "red", "--after", "2001", "--csv")[1]
+
+
+def test_index_type_is_kept_and_told(filled, films, vclip):
+    assert "chosen by size" in vclip("info")[1].replace("\n", " ")
+    code, out, _ = vclip("reindex", "--index-type", "hnsw")
+    assert (code, "hnsw is set" in out) == (0, True)
+    assert "hnsw is set" in vclip("info", "--json")[1]
+    assert vclip("index", films, "--index-type", "exact")[0] == 0
+    assert "exact is set" in vclip("reindex")[1]
 
 
 def test_info(filled, vclip):

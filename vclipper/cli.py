@@ -16,7 +16,7 @@ from indexer.errors import VClipperError
 from vclipper import __version__
 from vclipper.commands.export import export
 from vclipper.commands.index import INTERRUPTED, index
-from vclipper.commands.keep import info, list_videos, models, relink, remove, repair, verify
+from vclipper.commands.keep import info, list_videos, models, reindex, relink, remove, repair, verify
 from vclipper.commands.search import search
 from vclipper.commands.serve import serve
 from vclipper.commands.watch import watch
@@ -35,6 +35,7 @@ COMMANDS = (
     relink,
     verify,
     repair,
+    reindex,
     models,
 )
 

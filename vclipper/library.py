@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer import cache, manifest, segments, snapshot, text_tower
+from indexer import cache, index_choice, manifest, segments, snapshot, text_tower
 from indexer.build import IndexReport, OnProgress, index_files
 from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder, OpenClipEncoder, encode_images
 from indexer.errors import InputError, LibraryDamagedError, LibraryError, disk_errors_said
-from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, gpu_reason
+from indexer.frame_index import FlatIndex
 from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
 from indexer.migrations import migrate
@@ -26,7 +26,7 @@ from indexer.plan import absolute, make_plan
 from indexer.query_cache import QueryCache
 from indexer.relink import Relinking, plan_relinking
 from indexer.repair import Repair, repair
-from indexer.settings import DEFAULT_FPS, IndexSettings, period_of
+from indexer.settings import DEFAULT_FPS, IndexSettings, check_index_type, period_of
 from indexer.storage import Folder, Where, at
 from indexer.store import Store, VideoRow
 from indexer.text_tower import TextTower
@@ -172,6 +172,8 @@ class Library:
         files, roots = find_videos(paths, settings.exclude), absolute(paths)
         self._make_or_require(model, fps)
         with self._writer("vclip index") as store:
+            if settings.index_type is not None:
+                index_choice.write_setting(self.storage, settings.index_type)
             plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
             report = index_files(plan, store, lambda: self.encoder, settings, on_progress)
             self._bring_along(store)
@@ -461,7 +463,7 @@ class Library:
             store.refresh()
             if self._corpus is None or self._corpus_versions != store.versions:
                 versions, videos = store.versions, store.videos()
-                index = _on_gpu(self._follow(store, videos))
+                index = index_choice.opened(self.path, self._follow(store, videos), self.index_type)
                 self._corpus = Corpus(index, {v.video_id: v for v in videos}, store.period_seconds)
                 self._corpus_versions = versions
             return self._corpus
@@ -476,12 +478,13 @@ class Library:
             return None
         made = manifest.load(self.storage)
         try:
-            index, index_state = segments.load(self.path, made.dimension)
+            flat, index_state = segments.load(self.path, made.dimension)
         except LibraryDamagedError:
             return None
         if index_state.table_versions != videos.table_versions:
             return None
-        self._corpus = Corpus(_on_gpu(index), {v.video_id: v for v in videos.videos}, made.period_seconds)
+        index = index_choice.opened(self.path, flat, self.index_type)
+        self._corpus = Corpus(index, {v.video_id: v for v in videos.videos}, made.period_seconds)
         self._corpus_state, self._corpus_versions = state, videos.table_versions
         return self._corpus
 
@@ -513,8 +516,41 @@ class Library:
     def _bring_along(self, store: Store) -> None:
         """Derived files after a change, under the write lock; of a bucket each machine has its own."""
         if isinstance(self.storage, Folder):
-            segments.follow(self.path, store, store.videos())
+            flat = segments.follow(self.path, store, store.videos())
+            index_choice.follow(self.path, flat, self.index_type)
             self._export_text()
+
+    @property
+    def index_type(self) -> str:
+        """The index type set for this library; ``auto`` chooses by size."""
+        return index_choice.read_setting(self.storage)
+
+    def reindex(
+        self, index_type: str | None = None, on_codes: Callable[[int, int], None] = lambda done, total: None
+    ) -> str:
+        """Make the search index anew, of the type set or of another from now on.
+
+        Args:
+            index_type: one of :data:`indexer.settings.INDEX_TYPES`; None leaves the setting as it is.
+            on_codes: called with frames done and frames to do.
+
+        Returns:
+            what answers now, in words.
+
+        Raises:
+            InputError: no such index type.
+        """
+        if index_type is not None:
+            check_index_type(index_type)
+        setting = index_type or self.index_type
+        with self._writer("vclip reindex") as store:
+            if index_type is not None:
+                index_choice.write_setting(self.storage, setting)
+            with self._index_lock("vclip reindex"):
+                flat = segments.follow(self.path, store, store.videos())
+                index_choice.follow(self.path, flat, setting, True, on_codes)
+        self._corpus = None
+        return index_choice.explained(index_choice.opened(self.path, flat, setting), setting)
 
     def _index_lock(self, what: str) -> contextlib.AbstractContextManager[None]:
         """The index lies under the library's own lock, or in this machine's cache under that folder's."""
@@ -536,12 +572,11 @@ class Library:
         made, videos = manifest.load(self.storage), self.videos()
         store = self._open_store()
         try:
-            index, state = segments.load(self.path, made.dimension)
-            rows, current = index.rows, segments.is_current(state, store)
+            flat, state = segments.load(self.path, made.dimension)
+            rows, current = flat.rows, segments.is_current(state, store)
         except LibraryError:
-            rows, current = 0, False
-        no_gpu = gpu_reason()
-        engine = f"{FlatIndex.kind} ({no_gpu})" if no_gpu else "FAISS exact float16, GPU"
+            flat, rows, current = FlatIndex([], made.dimension), 0, False
+        engine = index_choice.opened(self.path, flat, self.index_type)
         return LibraryInfo(
             path=str(self.storage),
             model=made.model,
@@ -551,7 +586,7 @@ class Library:
             frames=sum(video.frames for video in videos),
             video_seconds=sum(video.duration_seconds for video in videos),
             partial=sum(not video.complete for video in videos),
-            index=engine,
+            index=index_choice.explained(engine, self.index_type),
             index_rows=rows,
             index_is_current=current,
             bytes_on_disk=self.storage.size_bytes(),
@@ -751,15 +786,6 @@ def _matching_videos(paths: Sequence[Path], videos: Sequence[VideoRow]) -> list[
             raise InputError(f"{path} is not in the library", "See the paths: vclip list")
         gone.update({video.video_id: video for video in found})
     return list(gone.values())
-
-
-def _on_gpu(index: FlatIndex) -> FrameIndex:
-    if index.rows and not gpu_reason():
-        try:
-            return GpuIndex(index)
-        except RuntimeError:  # larger than the GPU's memory
-            return index
-    return index
 
 
 __all__ = ["IndexSettings", "Library", "LibraryInfo", "SearchSettings", "VideoFilter", "default_place"]

@@ -49,6 +49,20 @@ def progress_bar(shown: bool) -> Iterator[Callbacks]:
         yield on_progress, on_scan
 
 
+@contextlib.contextmanager
+def frames_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback ``(frames done, frames to do)``; the bar goes to stderr and only to a terminal."""
+    out = console(stderr=True)
+    if not out.is_terminal:
+        yield lambda done, total: None
+        return
+    from rich.progress import Progress as Bar
+
+    with Bar(console=out, transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, total: bar.update(task, total=total, completed=done)
+
+
 def describe(progress: Progress) -> str:
     """``3/37 files · 42 frames/s · 84× real time · 2 min left``."""
     seconds = max(progress.elapsed_seconds, 1e-6)

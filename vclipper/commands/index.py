@@ -6,7 +6,7 @@ import json
 
 import click
 
-from indexer.settings import DEFAULT_FPS, IndexSettings
+from indexer.settings import DEFAULT_FPS, INDEX_TYPES, IndexSettings
 from vclipper.commands.options import device_option, json_option, library_option, open_library
 
 INTERRUPTED = 130
@@ -35,6 +35,7 @@ INTERRUPTED = 130
     show_default=True,
     help="Stop a decoder silent for this many seconds.",
 )
+@click.option("--index-type", metavar="TYPE", help=f"Search index from now on: {', '.join(INDEX_TYPES)}.")
 @json_option
 def index(
     paths: tuple[str, ...],
@@ -48,6 +49,7 @@ def index(
     exclude: tuple[str, ...],
     prune: bool,
     decode_timeout: float,
+    index_type: str | None,
     as_json: bool,
 ) -> int:
     """Index videos: folders, files or globs. Run it again after changes; only what is new is done."""
@@ -61,6 +63,7 @@ def index(
         prune=prune,
         exclude=exclude,
         decode_timeout_seconds=decode_timeout,
+        index_type=index_type,
     )
     opened = open_library(library, device)
     with progress_bar(shown=not as_json) as (on_progress, on_scan):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from indexer.settings import INDEX_TYPES
 from vclipper.commands.options import json_option, library_option, open_library
 
 
@@ -96,6 +97,19 @@ def repair(library: str | None, model: str | None) -> int:
     problems = [problem for problem in opened.verify() if problem.is_damage]
     print_problems(problems)
     return int(bool(problems or done.lost))
+
+
+@click.command()
+@click.option("--index-type", metavar="TYPE", help=f"{', '.join(INDEX_TYPES)}: from now on.  [default: as it is]")
+@library_option
+def reindex(index_type: str | None, library: str | None) -> None:
+    """Make the search index anew from the table, or another type of index."""
+    from vclipper.progress import frames_bar
+
+    opened = open_library(library)
+    with frames_bar("indexing") as on_frames:
+        engine = opened.reindex(index_type, on_frames)
+    click.echo(engine)
 
 
 @click.command()
