@@ -738,19 +738,27 @@ def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: A
 # --- speed ------------------------------------------------------------------------------------------
 
 
+SPEED_PARTS = ("all", "index", "query", "start", "peers", "backends")
+
+
 @bench.command()
 @click.option(
-    "--videos", type=click.Path(path_type=Path), help="Videos to index; without it that part is left out."
+    "--videos",
+    type=click.Path(path_type=Path),
+    help="Videos to index, or (peers) to join; without it these parts are left out.",
+)
+@click.option(
+    "--work", type=click.Path(path_type=Path), default=Path("bench-inputs"), help="Where inputs go (peers)."
 )
 @click.option("--rounds", default=3, show_default=True, help="How often halves and pipeline are timed in turn.")
 @click.option("--rows", default="10000,100000,1000000", show_default=True, help="Corpus sizes for one query.")
-@click.option("--part", type=click.Choice(("all", "index", "query", "start")), default="all", show_default=True)
+@click.option("--part", type=click.Choice(SPEED_PARTS), default="all", show_default=True)
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
-def speed(videos: Path | None, rounds: int, rows: str, part: str, style: str) -> None:
-    """Time indexing and its halves, one query beside NumPy and memory, and a cold start."""
+def speed(videos: Path | None, work: Path, rounds: int, rows: str, part: str, style: str) -> None:
+    """Time indexing and its halves, other tools' ways, encoder backends, one query, and a cold start."""
     from bench import speed as timing
 
-    if part == "index" and videos is None:
+    if part in ("index", "peers") and videos is None:
         raise InputError("nothing to index", "Name some videos: --videos DIR")
     tables: list[Grid] = []
     if part in ("all", "index") and videos is not None:
@@ -760,8 +768,28 @@ def speed(videos: Path | None, rounds: int, rows: str, part: str, style: str) ->
         tables.append(timing.query_table([timing.query_speed(size) for size in sizes]))
     if part in ("all", "start"):
         tables.append(timing.start_table(timing.cold_start()))
+    if part in ("all", "peers") and videos is not None:
+        tables += _peer_tables(videos, work, rounds)
     for table in tables:
         click.echo(table.text(markdown=style == "markdown") + "\n")
+
+
+def _peer_tables(videos: Path, work: Path, rounds: int) -> list[Grid]:
+    from bench.inputs import make_inputs
+    from bench.peers import CHEAP_MODEL, costs, peers_table
+    from bench.speed import SPEED_MODEL
+    from indexer.discover import find_videos
+
+    with _progress("making inputs") as step:
+        inputs = make_inputs(find_videos([videos]), work, on_made=step)
+    bound = {path.stem: costs(path, CHEAP_MODEL, rounds=rounds) for path in inputs}
+    encoded = {inputs[1].stem: costs(inputs[1], SPEED_MODEL, rounds=rounds)}
+    return [
+        peers_table(
+            bound, "One core, one frame every 2 s, an encoder that costs nothing: decoding is all there is"
+        ),
+        peers_table(encoded, "The same with ViT-B-32 (random weights): encoding is most of it"),
+    ]
 
 
 # --- long videos ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Made once into a folder; a file that is there is taken as it is.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -47,21 +47,28 @@ INPUTS = (
 )
 
 
-def make_inputs(clips: Sequence[Path], folder: Path, wanted: Sequence[Input] = INPUTS) -> list[Path]:
+def make_inputs(
+    clips: Sequence[Path],
+    folder: Path,
+    wanted: Sequence[Input] = INPUTS,
+    on_made: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> list[Path]:
     """Write those of ``wanted`` that are not there yet; returns all paths.
 
     Args:
         clips: the videos that are joined, over and over.
         folder: where they go.
         wanted: what to make.
+        on_made: called after each with how many are done, of how many, and its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / one.name for one in wanted]
-    for one, path in zip(wanted, paths, strict=True):
+    for done, (one, path) in enumerate(zip(wanted, paths, strict=True), 1):
         if not path.exists():
             temporary = path.with_suffix(".new.mp4")
             _encode(one, clips, temporary)
             temporary.replace(path)
+        on_made(done, len(paths), one.name)
     return paths
 
 
