@@ -738,7 +738,7 @@ def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: A
 # --- speed ------------------------------------------------------------------------------------------
 
 
-SPEED_PARTS = ("all", "index", "query", "start", "peers", "backends")
+SPEED_PARTS = ("all", "index", "query", "start", "peers")
 
 
 @bench.command()
