@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint check clean
+.PHONY: help demo test test-all test-browser lint check clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ test: $(VENV)/.installed  ## the fast tests
 
 test-all: $(VENV)/.installed  ## every test that this machine can run
 	$(BIN)/python -m pytest -m "not gpu"
+
+test-browser: $(VENV)/.installed  ## the page in Debian's chromium (skipped where it is missing)
+	$(BIN)/python -m pytest -m browser -rs
 
 lint: $(VENV)/.installed  ## ruff and mypy
 	$(BIN)/ruff check

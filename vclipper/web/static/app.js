@@ -15,7 +15,7 @@ import { hideNotice, notice, toast } from "./notices.js";
 import { revived } from "./pictures.js";
 import * as query from "./query.js";
 import { Results, isDocked, keyOf } from "./results.js";
-import { message, nothingFound, startPage } from "./start.js";
+import { errorMessage, message, nothingFound, startPage } from "./start.js";
 import { Viewer } from "./viewer.js";
 
 const PAGE_SIZE = 48;
@@ -194,9 +194,9 @@ class App {
     if (error instanceof api.ServerGone) return this.fail(error, () => this.run(search, { history: "keep", at }));
     if (error.status === 404 && search.pictures.length) return this.#revive(search, at);
     this.#hideViewer();
-    this.form.showError(error.status < 500 ? error : null);
+    this.form.markWrong(error.status < 500);
     const actions = [["Search again", () => this.submit()], ["Start page", () => this.run(query.emptySearch())]];
-    this.results.show(message({ sign: "warning", title: error.message, lines: [error.hint].filter(Boolean), actions }));
+    this.results.show(errorMessage(error, actions));
     find("#summary").textContent = "";
     return undefined;
   }
@@ -443,7 +443,7 @@ class App {
     }
     const text = [error.message, error.hint].filter(Boolean).join(". ");
     if (this.library) toast(text);
-    else this.results.show(message({ sign: "warning", title: error.message, lines: [error.hint].filter(Boolean), actions: [["Try again", () => this.begin()]] }));
+    else this.results.show(errorMessage(error, [["Try again", () => this.begin()]]));
   }
 
   #waitForServer(retry) {

@@ -43,7 +43,12 @@ export class SearchForm {
   showError(error) {
     this.error.hidden = !error;
     this.error.textContent = error ? [error.message, error.hint].filter(Boolean).join(". ") : "";
-    this.input.setAttribute("aria-invalid", String(Boolean(error)));
+    this.markWrong(Boolean(error));
+  }
+
+  /** Tell screen readers whether the query is at fault. */
+  markWrong(isWrong) {
+    this.input.setAttribute("aria-invalid", String(isWrong));
   }
 
   showSaved(isSaved) {

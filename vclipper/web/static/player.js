@@ -195,8 +195,8 @@ export class Player {
 
   #offline(reason) {
     this.#say(
-      el("p", { class: "message-title" }, "The file is not there"),
-      el("p", {}, `${reason || "Its drive may not be connected."} The stills were kept: click the timeline to see them.`),
+      el("p", { class: "message-title" }, "The file cannot be reached"),
+      el("p", {}, `${reason || "Its drive may not be connected."} Click the timeline to see the stills that were kept.`),
       el("button", { type: "button", class: "button small", on: { click: () => this.#find(this.videoId) } }, "Look again"),
     );
   }

@@ -25,6 +25,14 @@ export function message({ sign = "search", title, lines = [], actions = [], code
   );
 }
 
+/** What the server says is wrong, and what to do next. */
+export function errorMessage({ message: what, hint }, actions) {
+  const title = what[0].toUpperCase() + what.slice(1);
+  const shown = message({ sign: "warning", title, lines: [hint].filter(Boolean), actions });
+  shown.setAttribute("role", "alert");
+  return shown;
+}
+
 /** The start page: what the library holds, examples to try, its videos. */
 export function startPage(library, { onExample, onVideo, onError }) {
   const examples = library.demo_only ? DRAWN_EXAMPLES : EXAMPLES;
