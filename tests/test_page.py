@@ -652,7 +652,8 @@ def test_the_arithmetic_of_times(page):
             const format = await import('/static/format.js');
             const scale = await import('/static/timescale.js');
             return {
-                code: [[0, 1], [59.99, 1], [3723.45, 2], [7.3, 0]].map(([t, digits]) => format.timecode(t, digits)),
+                code: [[0, 1], [59.99, 1], [3723.45, 2], [7.3, 0]]
+                    .map(([t, digits]) => format.timecode(t, digits)),
                 parsed: ['12', '1:23.5', '1:02:03', '00:00:10:12', 'x', '1:2:3:4:5']
                     .map(text => format.parseTime(text, 24)),
                 length: [8, 12.34, 95, 60, 5400].map(format.duration),

@@ -227,6 +227,9 @@ export class Player {
     video.addEventListener("error", () => this.#unplayable());
     video.addEventListener("ended", () => this.loops && this.#again());
     video.addEventListener("click", () => this.toggle());
+    this.still.addEventListener("error", () => {
+      this.still.hidden = true; // none was kept
+    });
     this.still.addEventListener("click", () => this.toggle());
     this.bigPlay.addEventListener("click", () => this.play());
   }

@@ -35,6 +35,10 @@ export class Timeline {
     this.band = find(".band", root);
     this.frame = find(".overview-view", root);
     this.tip = find(".tip", root);
+    this.tipStill = find("img", this.tip);
+    this.tipStill.addEventListener("error", () => {
+      this.tipStill.hidden = true; // none was kept
+    });
     this.shown = { raw: true, postprocessed: true, cuts: true, windows: true };
     this.clear();
     this.#listen();
@@ -280,7 +284,8 @@ export class Timeline {
   #showTip(event) {
     if (event.pointerType === "touch" || event.target.closest(".handle")) return this.#hideTip();
     const seconds = this.#secondsAt(event);
-    find("img", this.tip).src = this.stillAt(seconds);
+    const address = this.stillAt(seconds);
+    if (this.tipStill.getAttribute("src") !== address) Object.assign(this.tipStill, { src: address, hidden: false });
     find(".tip-text", this.tip).replaceChildren(el("b", {}, timecode(seconds)), ...this.#valuesAt(seconds));
     this.tip.hidden = false;
     const half = this.tip.offsetWidth / 2;
