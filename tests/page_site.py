@@ -45,21 +45,20 @@ class Site:
         return f"http://127.0.0.1:{self.port}/"
 
     def start(self) -> Site:
-        command = [
-            sys.executable,
-            "-m",
-            "tests.serve_colours",
-            "--library",
-            str(self.library),
-            "--port",
-            str(self.port),
-        ]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        self._process = subprocess.Popen(
-            [*command, "--port", str(self.port)], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+        """Start the server unless it runs."""
+        if self._process is not None:
+            return self
+        options = ["--library", str(self.library), "--port", str(self.port)]
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "tests.serve_colours", *options],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-        assert self._process.stdout is not None
-        first = self._process.stdout.readline()
+        assert process.stdout is not None
+        self._process = process
+        first = process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)/", first)
         assert found, f"vclip serve said {first!r}"
         self.port = int(found.group(1))
