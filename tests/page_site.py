@@ -85,10 +85,10 @@ def serving(library: Path) -> Iterator[Site]:
 
 def make_films(folder: Path) -> Path:
     """Four films of plain colours; the last is one that no browser plays as it is."""
-    make_film(folder / "harbour.mp4", [("red", 10), ("lime", 10), ("blue", 10)])
+    make_film(folder / "harbour.mp4", [("red", 20), ("lime", 10), ("blue", 10)])
     make_film(folder / "holiday" / "meadow.mp4", [("lime", 20), ("yellow", 10)])
     make_film(folder / "holiday" / "night.mp4", [("black", 10), ("white", 10), ("magenta", 10)])
-    make_film(folder / "tape.avi", [("cyan", 10), ("#e81818", 10)])
+    make_film(folder / "tape.avi", [("cyan", 10), ("#d83030", 10)])
     picture(folder.parent / "yellow.png", "yellow")
     return folder
 

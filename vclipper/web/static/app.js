@@ -93,8 +93,10 @@ class App {
     this.search = search;
     this.answer = null;
     this.#showSearch(search, history, at);
+    this.#ready();
     if (query.isEmpty(search)) return this.#showStart(at);
     const timers = this.#showPatience();
+    this.results.setBusy(true);
     try {
       const answer = await api.search(query.searchBody(search, 1, PAGE_SIZE), signal);
       if (this.search === search) await this.#showAnswer(answer, at, focus);
@@ -102,7 +104,7 @@ class App {
       if (error.name !== "AbortError" && this.search === search) await this.#searchFailed(error, search, at);
     } finally {
       timers.forEach(clearTimeout);
-      if (this.search === search) hideNotice("slow");
+      if (this.search === search) this.#ready();
     }
     return undefined;
   }
@@ -115,6 +117,11 @@ class App {
     find("#save-search").hidden = query.isEmpty(search);
     document.title = query.isEmpty(search) ? "VClipper" : `${query.describe(search)} – VClipper`;
     if (history !== "keep") this.#writeAddress({ push: history === "push", at });
+  }
+
+  #ready() {
+    this.results.setBusy(false);
+    hideNotice("slow");
   }
 
   /** Grey cards when the answer takes a moment, a sentence when it takes longer. */
@@ -135,7 +142,7 @@ class App {
 
   #cancel() {
     this.request?.abort();
-    hideNotice("slow");
+    this.#ready();
     this.results.show(message({ title: "Cancelled", lines: ["The search was stopped."], actions: [["Search again", () => this.submit()]] }));
     find("#summary").textContent = "";
   }

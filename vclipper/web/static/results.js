@@ -36,16 +36,20 @@ export class Results {
     scrollTo(0, 0);
   }
 
+  /** Tell screen readers that the list is about to change. */
+  setBusy(isBusy) {
+    if (isBusy) this.root.setAttribute("aria-busy", "true");
+    else this.root.removeAttribute("aria-busy");
+  }
+
   /** Grey cards until the answer is there. */
   showWaiting() {
     this.show(el("div", { class: "cards", aria: { hidden: "true" } }, ...Array.from({ length: 8 }, () => el("div", { class: "card waiting" }))));
-    this.root.setAttribute("aria-busy", "true");
   }
 
   /** The first page of an answer, and what stands below the last one. */
   showFirst(answer, arrangement, ending) {
     this.clear();
-    this.root.removeAttribute("aria-busy");
     this.arrangement = arrangement;
     this.list = el("div", { class: arrangement === "rank" ? "cards ranked" : "groups" });
     this.foot = el("div", { class: "results-foot" });
