@@ -74,7 +74,10 @@ class App {
     this.filters.setLibrary(this.library, this.knobs);
     this.basket.load();
     this.indexing.follow();
-    return this.#goToAddress();
+    const typed = this.form.value(); // while the page was starting
+    this.#goToAddress();
+    if (query.isEmpty(this.search)) this.form.show(typed);
+    return undefined;
   }
 
   // ---- searching
