@@ -5,7 +5,6 @@ Run after `make demo`: .venv/bin/python docs/page_picture.py
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,40 +15,49 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).parent.parent
 LIBRARY = ROOT / "demo-videos" / "library"
 PICTURE = ROOT / "docs" / "page.png"
-SIZE = {"width": 1440, "height": 900}
+CHROMIUM = "/usr/bin/chromium"
+SIZE = {"width": 1440, "height": 930}
+COLOURS = 256
 #: As in the demo: drawn scenes end in hard cuts.
 SETTINGS = "set.method=%22vc1%22&set.smooth_window=5&set.threshold=0.7"
-QUERIES = ("an orange fish under water", "a red lighthouse at night", "a red rocket in space")
-COLOURS = 256
+NOTES = {
+    "an orange fish under water": "titles",
+    "a red lighthouse at night": "",
+    "a red rocket in space": "last shot",
+}
 
 
 def main() -> None:
-    """Serve the demo's library, search, keep three moments, save the screen."""
+    """Serve the demo's library, keep a moment of three searches, save the screen."""
     command = [sys.executable, "-u", "-m", "vclipper.cli", "serve", "--port", "0", "--library", str(LIBRARY)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
-        assert server.stdout is not None
-        address = re.search(r"http://\S+", server.stdout.readline())[0]
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        address = _address(server)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE, color_scheme="light", reduced_motion="reduce")
-        for query in QUERIES:
-            _search(page, f"{address}?q={query}&{SETTINGS}")
+        for query in NOTES:
+            page.goto(f"{address}?q={query}&{SETTINGS}")
+            page.locator("#timeline").wait_for()
+            page.wait_for_load_state("networkidle")
             page.keyboard.press("b")
-        page.keyboard.press("Shift+B")
-        _search_shown(page)
+        _open_basket(page)
         page.screenshot(path=PICTURE)
         browser.close()
         server.terminate()
     Image.open(PICTURE).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
 
 
-def _search(page: Page, address: str) -> None:
-    page.goto(address)
-    page.locator("#timeline").wait_for()
-    page.wait_for_load_state("networkidle")
+def _address(server: subprocess.Popen[str]) -> str:
+    """What `vclip serve` says first: "VClipper is at http://…"."""
+    return (server.stdout.readline() if server.stdout else "").split()[-1]
 
 
-def _search_shown(page: Page) -> None:
-    page.locator("#toasts .toast").wait_for(state="detached")
+def _open_basket(page: Page) -> None:
+    """Show the basket with its notes, and wait until nothing moves."""
+    page.keyboard.press("Shift+B")
+    for place, note in enumerate(NOTES.values()):
+        page.locator(".note").nth(place).fill(note)
+        page.locator(".note").nth(place).blur()
+    page.locator(".toast").wait_for(state="detached")
     page.wait_for_load_state("networkidle")
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +63,10 @@ def test_the_readme_has_commands():
     assert len(PYTHON) == 1
 
 
-@pytest.mark.parametrize("line", [line for line in CONSOLE if line.startswith("vclip ")])
+SERVE = [line for line in CONSOLE if line.startswith("vclip serve")]
+
+
+@pytest.mark.parametrize("line", [line for line in CONSOLE if line.startswith("vclip ") and line not in SERVE])
 def test_command(line, home, capfd):
     if not (home / "data").exists():
         assert cli.run(["index", str(home / "Videos")]) == 0
@@ -67,6 +75,21 @@ def test_command(line, home, capfd):
     out, _ = capfd.readouterr()
     assert out
     assert "Nothing found" not in out
+
+
+@pytest.mark.parametrize("line", SERVE)
+def test_a_server_answers_until_ctrl_c(line, home):
+    if not (home / "data").exists():
+        assert cli.run(["index", str(home / "Videos")]) == 0
+    command = [sys.executable, "-u", "-m", "vclipper.cli", *shlex.split(line)[1:], "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as server:
+        address = re.search(r"http://\S+", server.stdout.readline())[0]
+        with urllib.request.urlopen(f"{address}api/v1/library", timeout=60) as answer:
+            assert json.load(answer)["videos"] > 0
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
 
 
 @pytest.mark.parametrize("line", [line for line in CONSOLE if not line.startswith("vclip ")])

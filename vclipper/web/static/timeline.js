@@ -179,9 +179,14 @@ export class Timeline {
     this.playheadHandle.addEventListener("keydown", (event) => this.#stepBy(event, this.playhead, (to) => this.onSeek(to)));
   }
 
-  #secondsAt(event, element = this.plot, view = this.view) {
+  /** The time below the pointer, which may be before the video's start or after its end. */
+  #positionOf(event, element = this.plot, view = this.view) {
     const box = element.getBoundingClientRect();
-    return clamp(scale.toSeconds(event.clientX - box.left, view, box.width), 0, this.duration);
+    return scale.toSeconds(event.clientX - box.left, view, box.width);
+  }
+
+  #secondsAt(event, element = this.plot, view = this.view) {
+    return clamp(this.#positionOf(event, element, view), 0, this.duration);
   }
 
   #listenToPlot() {
@@ -246,7 +251,9 @@ export class Timeline {
 
   #listenToHandle(name) {
     const handle = this.handles[name];
+    let grip = 0; // how far from the end it was taken hold of
     handle.addEventListener("pointerdown", (event) => {
+      grip = this.#positionOf(event) - this.window[name];
       event.stopPropagation();
       handle.setPointerCapture(event.pointerId);
       handle.focus({ preventScroll: true });
@@ -254,7 +261,7 @@ export class Timeline {
     });
     handle.addEventListener("pointermove", (event) => {
       if (!handle.hasPointerCapture(event.pointerId)) return;
-      this.moveEnd(name, this.#secondsAt(event));
+      this.moveEnd(name, this.#positionOf(event) - grip);
       this.onSeek(this.window[name]);
     });
     handle.addEventListener("lostpointercapture", () => {
