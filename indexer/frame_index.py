@@ -71,6 +71,11 @@ class FrameIndex(Protocol):
         """Mean and standard deviation of S_c over all frames for a (D,) query; (0, 1) for an empty index."""
         ...
 
+    @property
+    def moments(self) -> Moments:
+        """First and second moments of all vectors."""
+        ...
+
 
 class Rows:
     """Which rows of a block belong to which video: consecutive runs."""
@@ -189,6 +194,11 @@ class NumpyIndex:
         """See :class:`FrameIndex`."""
         scores = self._vectors @ query
         return (float(scores.mean()), float(scores.std()) or 1.0) if len(scores) else (0.0, 1.0)
+
+    @property
+    def moments(self) -> Moments:
+        """See :class:`FrameIndex`."""
+        return Moments.of(self._vectors)
 
 
 @dataclass(frozen=True)
@@ -325,6 +335,11 @@ class FlatIndex:
         """See :class:`FrameIndex`."""
         return self._moments.background(query)
 
+    @property
+    def moments(self) -> Moments:
+        """See :class:`FrameIndex`."""
+        return self._moments
+
 
 class _Places:
     """Where the rows of each video lie: number of the segment and first row there."""
@@ -420,6 +435,11 @@ class GpuIndex:
     def background(self, query: Float32) -> tuple[float, float]:
         """See :class:`FrameIndex`."""
         return self._flat.background(query)
+
+    @property
+    def moments(self) -> Moments:
+        """See :class:`FrameIndex`."""
+        return self._flat.moments
 
 
 def merge(parts: Sequence[FrameHits], queries: int, k: int) -> FrameHits:

@@ -8,8 +8,9 @@ from indexer.frame_index import FrameIndex
 from searcher.settings import SearchSettings
 from searcher.similarity import Float32
 
-#: Videos looked at more closely for each one that is wanted.
+#: Videos looked at more closely for each one that is wanted, and how many at least.
 _POOL = 4
+_MIN_POOL = 100
 #: Frames asked of the index at first, for each video of the pool.
 _FRAMES_PER_VIDEO = 16
 _MIN_FRAMES = 512
@@ -23,11 +24,11 @@ def candidates(
     Args:
         index: the frames of the corpus.
         query: (D,) float32 unit vector.
-        settings: ``videos``, how many are wanted; four times as many come back, so that a ranking by
-            several frames can choose among them.
+        settings: ``videos``, how many are wanted; four times as many come back, at least 100, so that a
+            ranking by several frames can choose among them.
         videos: look only at these.
     """
-    pool = settings.videos * _POOL
+    pool = max(settings.videos * _POOL, _MIN_POOL)
     rows = index.rows
     k = min(rows, max(_MIN_FRAMES, pool * _FRAMES_PER_VIDEO))
     while k:

@@ -15,7 +15,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,17 @@ from numpy.typing import NDArray
 
 from indexer.errors import InputError
 from searcher.similarity import Curve
+from searcher.structure import (
+    CONTEXT_SECONDS,
+    Floats,
+    Likeness,
+    Places,
+    Structure,
+    cosine,
+    frames_in,
+    stretch_edges,
+)
 
-Floats = NDArray[np.float64]
-Places = NDArray[np.intp]
 #: First frame, one past the last, confidence.
 Found = tuple[int, int, float]
 
@@ -36,8 +43,6 @@ WIDTHS_SECONDS = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0)
 LEVEL_WIDTHS = (1, 3)
 #: The least length of the neighbourhoods beside a window whose likeness to it is read.
 BESIDE_SECONDS = 4.0
-#: A window is compared with what lies around it in a stretch of this length.
-CONTEXT_SECONDS = 150.0
 #: No candidate is longer. It equals the longest moment the parameters were fitted on.
 LONGEST_SECONDS = 150.0
 #: The strongest scene changes of a stretch of that length between which windows are proposed.
@@ -234,16 +239,10 @@ FRAME_FEATURES = (
     "likeness_beside_mean",  # cosine with the mean vectors of the neighbourhoods of half the length, negated
     "likeness_beside_worse",
 )
-#: How much lies before and after a place when a scene change is looked for there.
-SCENE_SECONDS = 6.0
 FEATURES = CURVE_FEATURES + FRAME_FEATURES
 #: Taken for the mean outside a window that is the whole context.
 _NOTHING_OUTSIDE = -0.5
 _LENGTH_UNIT_SECONDS = 2.0
-
-
-def _frames(seconds: float, period_seconds: float) -> int:
-    return max(1, round(seconds / period_seconds))
 
 
 @dataclass(frozen=True)
@@ -277,18 +276,9 @@ class _View:
 def _context(candidates: Candidates, n: int, period_seconds: float) -> tuple[Places, Places]:
     """The stretch each candidate is judged in: centred on it, moved to lie within the video."""
     length = candidates.end - candidates.first
-    span = np.minimum(n, np.maximum(_frames(CONTEXT_SECONDS, period_seconds), 2 * length))
+    span = np.minimum(n, np.maximum(frames_in(CONTEXT_SECONDS, period_seconds), 2 * length))
     low = np.clip(candidates.first + length // 2 - span // 2, 0, n - span)
     return low, low + span
-
-
-def _stretch_edges(curve: Curve) -> Places:
-    """Where a long video is divided: (stretches + 1,) frames, stretches of about :data:`CONTEXT_SECONDS`."""
-    n = len(curve)
-    count = min(n, max(1, round(n * curve.period_seconds / CONTEXT_SECONDS)))
-    if count == 1:
-        return np.array([0, n])
-    return np.linspace(0, n, count + 1).astype(np.intp)
 
 
 def _groups(candidates: Candidates, edges: Places) -> list[Places]:
@@ -301,7 +291,7 @@ def _groups(candidates: Candidates, edges: Places) -> list[Places]:
 
 
 def _features(
-    curve: Curve, candidates: Candidates, curves: Floats, scene: _Scenes | None, edges: Places
+    curve: Curve, candidates: Candidates, curves: Floats, scene: Structure | None, edges: Places
 ) -> Floats:
     """Numbers about each candidate: (m, len(FEATURES)) float64, without vectors (m, len(CURVE_FEATURES)).
 
@@ -391,100 +381,24 @@ def _cut_features(view: _View) -> list[Floats]:
     return [*_mean_and_worse(*_at_ends(view, change)), inside]
 
 
-class _Likeness:
-    """Sums of cosines between any two stretches of frames in constant time (integral image).
-
-    Args:
-        vectors: (n, D) unit vectors.
-        offset: place of their first frame in the video; all methods take the video's frames.
-    """
-
-    def __init__(self, vectors: NDArray[np.floating], offset: int) -> None:
-        n = vectors.shape[0]
-        self._offset = offset
-        sums = np.zeros((n + 1, n + 1))
-        near = vectors.astype(np.float32, copy=False)
-        np.cumsum(near @ near.T, axis=0, dtype=np.float64, out=sums[1:, 1:])
-        np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
-        self._flat, self._row = sums.ravel(), n + 1
-
-    def between(self, a: Places, b: Places, c: Places, d: Places) -> Floats:
-        """Sum of the cosines of frames ``a`` up to ``b`` with frames ``c`` up to ``d``, (m,) each → (m,)."""
-        a, b, c, d = (
-            (a - self._offset) * self._row,
-            (b - self._offset) * self._row,
-            c - self._offset,
-            d - self._offset,
-        )
-        at = self._flat.take
-        total: Floats = at(b + d) - at(a + d) - at(b + c) + at(a + c)
-        return total
-
-    def scene_changes(self, places: Places, width: int, frames: int) -> Floats:
-        """Minus the cosine between the mean vectors of up to ``width`` frames before and from each place on.
-
-        Args:
-            places: (k,) frames that have another before them.
-            width: frames on each side.
-            frames: of the whole video.
-        """
-        before, after = np.maximum(places - width, 0), np.minimum(places + width, frames)
-        product = self.between(before, places, places, after)
-        return -_cosine(
-            product, self.between(before, places, before, places), self.between(places, after, places, after)
-        )
-
-
-@dataclass(frozen=True)
-class _Scenes:
-    """What the frames' vectors say whatever the query is.
-
-    Attributes:
-        parts: one likeness for each stretch of the video, reaching a context beyond it on both sides.
-        change: (n - 1,) how little the frames before each frame resemble those from it on, from frame 1.
-    """
-
-    parts: list[_Likeness]
-    change: Floats
-
-
-def _scenes_of(curve: Curve, vectors: NDArray[np.floating], edges: Places) -> _Scenes:
-    n = len(curve)
-    reach = _frames(1.25 * CONTEXT_SECONDS, curve.period_seconds)  # no context of its candidates goes further
-    width = _frames(SCENE_SECONDS, curve.period_seconds)
-    parts, changes = [], []
-    for first, end in pairwise(edges.tolist()):
-        low, high = max(0, first - reach), min(n, end + reach)
-        part = _Likeness(vectors[low:high], low)
-        parts.append(part)
-        changes.append(part.scene_changes(np.arange(max(1, first), end), width, n))
-    return _Scenes(parts, np.concatenate(changes))
-
-
-def _cosine(product: Floats, square_a: Floats, square_b: Floats) -> Floats:
-    norm = np.sqrt(np.maximum(square_a * square_b, 0.0))
-    cosine: Floats = product / np.maximum(norm, _TINY)
-    return cosine
-
-
-def _likeness_features(view: _View, likeness: _Likeness) -> Floats:
+def _likeness_features(view: _View, likeness: Likeness) -> Floats:
     """How frames resemble each other inside, outside and beside each candidate: (4, m)."""
     first, end, low, high = view.candidates.first, view.candidates.end, view.low, view.high
     length = end - first
     inside = likeness.between(first, end, first, end)
     around = likeness.between(first, end, low, high)
     context = likeness.between(low, high, low, high)
-    half = np.maximum(_frames(BESIDE_SECONDS, view.curve.period_seconds), np.rint(length / 2)).astype(np.intp)
+    half = np.maximum(frames_in(BESIDE_SECONDS, view.curve.period_seconds), np.rint(length / 2)).astype(np.intp)
     before, after = np.maximum(first - half, low), np.minimum(end + half, high)
     left, right = (
-        _cosine(likeness.between(first, end, a, b), inside, likeness.between(a, b, a, b))
+        cosine(likeness.between(first, end, a, b), inside, likeness.between(a, b, a, b))
         for a, b in ((before, first), (end, after))
     )
-    outside = _cosine(around - inside, inside, context - 2 * around + inside)
+    outside = cosine(around - inside, inside, context - 2 * around + inside)
     return np.stack([inside / length**2, outside, *_mean_and_worse(-left, -right)])
 
 
-def _frame_features(view: _View, scene: _Scenes, edges: Places) -> list[Floats]:
+def _frame_features(view: _View, scene: Structure, edges: Places) -> list[Floats]:
     """Scene changes at the ends, likeness inside, outside and beside."""
     columns = _mean_and_worse(*_at_ends(view, scene.change))
     likeness = np.empty((4, len(view.candidates)))
@@ -700,11 +614,13 @@ def describe(curve: Curve) -> tuple[Candidates, Floats, Floats]:
 
     The features are :data:`FEATURES`, of a curve without vectors :data:`CURVE_FEATURES`.
     """
-    edges = _stretch_edges(curve)
-    longest = _frames(LONGEST_SECONDS, curve.period_seconds)
+    edges = stretch_edges(len(curve), curve.period_seconds)
+    longest = frames_in(LONGEST_SECONDS, curve.period_seconds)
     curves = smoothed(curve.raw, curve.period_seconds)
     candidates = level_sets(curves, longest)
-    scene = None if curve.vectors is None else _scenes_of(curve, curve.vectors, edges)
+    scene = curve.structure
+    if scene is None and curve.vectors is not None:
+        scene = Structure.of(curve.vectors, curve.period_seconds)
     if len(curve) > 1:
         change = -curve.next_similarity if scene is None else scene.change
         candidates = union(candidates, scenes(change, edges, longest))
@@ -728,7 +644,7 @@ def propose(curve: Curve, ranker: str = "fitted", parameters: str | Path | None 
     """
     candidates, values, curves = describe(curve)
     scores = formula(values) if ranker == "formula" else load_rankers(parameters).for_curve(curve).score(values)
-    edges = _stretch_edges(curve)
+    edges = stretch_edges(len(curve), curve.period_seconds)
     losses = _losses(curve, curves, edges)
     found: list[Found] = []
     for members, lost in zip(_groups(candidates, edges), losses, strict=True):

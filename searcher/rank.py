@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from searcher.relevance import MIN_BACKGROUND_FRAMES, Background
 from searcher.select import Window
 from searcher.settings import DEFAULT_MIN_SCORE, SearchSettings
 from searcher.similarity import Float32
 
-#: A video answers at three scales: its best frames, and its best stretches of about these lengths.
-STRETCH_SECONDS = (18.0, 34.0)
 #: Moments whose mean vectors are this close show the same thing (two copies, two takes of a still scene).
 SAME_COSINE = 0.97
 #: Two moments of one video that share more than this part of the shorter one are one answer, told twice.
@@ -33,10 +32,6 @@ MAX_OVERLAP = 0.5
 #: logarithm of the corpus (caption features, 375 to 113,620 frames; `bench corpus`).
 NOISE_PER_LOG_FRAME = 0.37
 NOISE_OFFSET = -0.15
-#: A smaller corpus (10 minutes at one frame every 2 s) says too little about what is usual.
-MIN_BACKGROUND_FRAMES = 300
-#: Where all frames answer alike (one still scene), differences this small are not deviations but noise.
-MIN_DEVIATION = 0.01
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,8 @@ class Moment:
         score: comparable over videos, queries and corpora, larger is better: standard deviations above the
             corpus, less the level of chance (:func:`noise_level`).
         confidence: of the window within its own video, on the scale of the postprocessed curve.
-        video_score: how well the whole video answers, in cosines.
+        video_score: how well the whole video answers, in the corpus's standard deviations
+            (:func:`searcher.relevance.relevance`).
         video_seconds: the video's length.
         similar: how many near-duplicates of this moment were folded into it.
         is_offline: the file is away (a drive that is not mounted), so it cannot be played now.
@@ -68,15 +64,6 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Background:
-    """Mean and standard deviation of S_c over the ``rows`` frames of a corpus, for one query."""
-
-    mean: float
-    deviation: float
-    rows: int
-
-
-@dataclass(frozen=True)
 class Ranked:
     """A moment and the mean vector of its frames, (D,) float32 unit, by which duplicates are known."""
 
@@ -84,48 +71,17 @@ class Ranked:
     direction: Float32
 
 
-def video_score(
-    similarity: Float32, vectors: Float32, query: Float32, best_frames: int, period_seconds: float
-) -> float:
-    """How well a video answers: the mean of three cosines.
-
-    The mean of the ``best_frames`` largest S_c; and for two lengths of stretches the cosine of the query with
-    the best stretch's mean vector. A stretch is compared as a whole: its mean vector holds what its frames
-    have in common, which single frames show with noise.
-
-    Args:
-        similarity: S_c, (n,). vectors: V_E, (n, D) unit. query: (D,) unit.
-        best_frames: how many frames. period_seconds: T.
-    """
-    count = min(best_frames, len(similarity))
-    frames = float(np.partition(similarity, -count)[-count:].mean(dtype=np.float64))
-    sums = np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), np.cumsum(vectors, axis=0)])
-    stretches = [_best_stretch(sums, query, int(seconds / period_seconds / 2)) for seconds in STRETCH_SECONDS]
-    return float(np.mean([frames, *stretches]))
-
-
-def _best_stretch(sums: Float32, query: Float32, half_width: int) -> float:
-    """The best cosine of ``query`` with a mean of the frames within ``half_width`` of a frame."""
-    n = len(sums) - 1
-    centres = np.arange(n)
-    inside = sums[np.minimum(centres + half_width + 1, n)] - sums[np.maximum(centres - half_width, 0)]
-    lengths = np.maximum(np.linalg.norm(inside, axis=1), 1e-6)
-    return float(((inside @ query) / lengths).max())
-
-
 def moment_score(video: float, similarity: NDArray[np.floating], window: Window, background: Background) -> float:
     """Half how well the video answers, half how well the window does, in deviations above chance.
 
     Args:
-        video: the video's score, a cosine.
+        video: the video's relevance, in deviations.
         similarity: raw S_c, (n,).
         window: the moment.
         background: what the corpus says to this query.
     """
-    inside = similarity[window.first_frame : window.end_frame]
-    cosine = 0.5 * video + 0.5 * float(inside.mean(dtype=np.float64))
-    deviation = max(background.deviation, MIN_DEVIATION)
-    return (cosine - background.mean) / deviation - noise_level(background.rows)
+    inside = float(similarity[window.first_frame : window.end_frame].mean(dtype=np.float64))
+    return (video + background.standard(inside)) / 2 - noise_level(background.rows)
 
 
 def noise_level(rows: int) -> float:
@@ -184,17 +140,21 @@ def _overlap(a: Moment, b: Moment) -> float:
 
 def _fold(ordered: Sequence[Ranked]) -> list[Moment]:
     """Each moment that looks like a better one of another video is counted there instead of listed."""
-    kept: list[Ranked] = []
+    if not ordered:
+        return []
+    kept: list[Moment] = []
+    directions = np.empty((len(ordered), len(ordered[0].direction)), np.float32)
+    videos = np.empty(len(ordered), np.int64)
     for one in ordered:
-        for place, better in enumerate(kept):
-            other_video = better.moment.video_id != one.moment.video_id
-            if other_video and float(better.direction @ one.direction) >= SAME_COSINE:
-                moment = replace(better.moment, similar=better.moment.similar + 1)
-                kept[place] = Ranked(moment, better.direction)
-                break
+        alike = directions[: len(kept)] @ one.direction >= SAME_COSINE
+        same = np.flatnonzero(alike & (videos[: len(kept)] != one.moment.video_id))
+        if same.size:
+            better = kept[same[0]]
+            kept[same[0]] = replace(better, similar=better.similar + 1)
         else:
-            kept.append(one)
-    return [one.moment for one in kept]
+            directions[len(kept)], videos[len(kept)] = one.direction, one.moment.video_id
+            kept.append(one.moment)
+    return kept
 
 
 def _limit_per_video(moments: Sequence[Moment], per_video: int) -> list[Moment]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,16 @@ from indexer.frame_index import FrameIndex, similarity_range
 from indexer.store import VideoRow
 from searcher.candidates import candidates
 from searcher.postprocess import postprocess
-from searcher.rank import Background, Moment, Ranked, best_first, direction, moment_score, video_score
+from searcher.rank import Moment, Ranked, best_first, direction, moment_score
+from searcher.relevance import (
+    MIN_BACKGROUND_FRAMES,
+    Asked,
+    Background,
+    Prepared,
+    PreparedVideos,
+    Whitening,
+    relevance,
+)
 from searcher.select import READ_RAW, Window, cut_positions, select
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve, Float32, frame_similarity
@@ -31,6 +41,22 @@ class Corpus:
     index: FrameIndex
     videos: Mapping[int, VideoRow]
     period_seconds: float
+
+    @cached_property
+    def whitening(self) -> Whitening | None:
+        """Of all frames; None where there are too few to say what is usual."""
+        return Whitening.of(self.index.moments) if self.index.rows >= MIN_BACKGROUND_FRAMES else None
+
+    @cached_property
+    def prepared(self) -> PreparedVideos:
+        """The videos, ready for any query; the last ones used are kept."""
+        return PreparedVideos(
+            lambda key: Prepared.of(self.index.vectors(key), self.period_seconds, self.whitening)
+        )
+
+    def asked(self, query: Float32) -> Asked:
+        """A query, (D,) unit, as this corpus sees it."""
+        return Asked.of(query, Background(*self.index.background(query), self.index.rows), self.whitening)
 
 
 @dataclass(frozen=True)
@@ -52,7 +78,7 @@ class Timeline:
 
 @dataclass(frozen=True)
 class _View:
-    """One video as one query sees it: raw curve, vectors, and its score in cosines."""
+    """One video as one query sees it: raw curve, vectors and relevance."""
 
     video: VideoRow
     curve: Curve
@@ -110,20 +136,15 @@ def curve_of(
     video_id: int, query: Float32, corpus: Corpus, corpus_range: tuple[float, float] | None = None
 ) -> Curve:
     """S_c and CFS_c of one video; KeyError when the corpus does not hold it."""
-    vectors = corpus.index.vectors(video_id)
-    return _curve(video_id, vectors, query, corpus, corpus_range)
-
-
-def _curve(
-    video_id: int, vectors: Float32, query: Float32, corpus: Corpus, corpus_range: tuple[float, float] | None
-) -> Curve:
+    frames = corpus.prepared(video_id).plain
     return Curve(
-        similarity=frame_similarity(vectors, query),
+        similarity=frame_similarity(frames.vectors, query),
         next_similarity=corpus.index.next_similarity(video_id),
         period_seconds=corpus.period_seconds,
         duration_seconds=corpus.videos[video_id].duration_seconds,
         corpus_range=corpus_range,
-        vectors=vectors,
+        vectors=frames.vectors,
+        structure=frames.structure,
     )
 
 
@@ -131,28 +152,28 @@ def _all_moments(
     query: Float32, corpus: Corpus, settings: SearchSettings, within: Collection[int] | None
 ) -> Iterator[Ranked]:
     """The windows of the top videos, in no order."""
-    background = Background(*corpus.index.background(query), corpus.index.rows)
+    asked = corpus.asked(query)
     limits = similarity_range(corpus.index, query) if settings.postprocess == "adjust_norm" else None
     views = [
-        _view(video_id, query, corpus, settings, limits)
+        _view(video_id, asked, corpus, settings, limits)
         for video_id in candidates(corpus.index, query, settings, within)
     ]
     views.sort(key=lambda view: (-view.score, view.video.video_id))
     for view in views[: settings.videos]:
-        yield from _moments(view, settings, background)
+        yield from _moments(view, settings, asked.background)
 
 
 def _view(
     video_id: int,
-    query: Float32,
+    asked: Asked,
     corpus: Corpus,
     settings: SearchSettings,
     limits: tuple[float, float] | None,
 ) -> _View:
-    vectors = corpus.index.vectors(video_id)
-    curve = _curve(video_id, vectors, query, corpus, limits)
-    score = video_score(curve.similarity, vectors, query, settings.best_frames, corpus.period_seconds)
-    return _View(corpus.videos[video_id], curve, vectors, score)
+    curve = curve_of(video_id, asked.vector, corpus, limits)
+    prepared = corpus.prepared(video_id)
+    score = relevance(asked, prepared, settings.best_frames)
+    return _View(corpus.videos[video_id], curve, prepared.plain.vectors, score)
 
 
 def _moments(view: _View, settings: SearchSettings, background: Background) -> Iterator[Ranked]:

@@ -130,7 +130,13 @@ class SearchSettings:
         None, "moments with a lower score are left out", float, low=-1000.0, high=1000.0
     )
     fold: bool = _knob(True, "near-duplicate moments of other videos are folded into the best one", bool)
-    best_frames: int = _knob(3, "a video's score is the mean of this many best frames", int, low=1, high=100)
+    best_frames: int = _knob(
+        5,
+        "a video is judged by its best stretch and by its best combination of this many frames",
+        int,
+        low=1,
+        high=100,
+    )
 
     def __post_init__(self) -> None:
         for knob in knobs():

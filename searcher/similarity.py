@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.vectors import next_frame_similarity
+from searcher.structure import Structure
 
 __all__ = ["Curve", "frame_similarity", "next_frame_similarity"]
 
@@ -30,6 +31,7 @@ class Curve:
         vectors: V_E, (n, D) floating unit vectors, for localisers that look at how frames resemble each
             other beyond the next one; None where only similarities are known.
         before: S_c before postprocessing, (n,) float32; None while ``similarity`` still is that.
+        structure: how the vectors resemble each other, where it is at hand; else it is computed when needed.
 
     Raises:
         ValueError: shapes that do not belong together, or no frame at all.
@@ -42,6 +44,7 @@ class Curve:
     corpus_range: tuple[float, float] | None = None
     vectors: NDArray[np.floating] | None = None
     before: Float32 | None = None
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         n = self.similarity.shape[0] if self.similarity.ndim == 1 else 0

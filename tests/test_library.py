@@ -439,7 +439,7 @@ def test_scores_are_deviations_above_the_corpus(filled):
     frames = np.concatenate([corpus.index.vectors(v) for v in sorted(corpus.videos)]) @ query
     best = filled.search("lime", settings=SHARP)[0]
     inside = 1.0  # lime frames answer "lime" with a cosine of 1, but for noise
-    expected = (0.5 * best.video_score + 0.5 * inside - frames.mean()) / frames.std()
+    expected = (best.video_score + (inside - frames.mean()) / frames.std()) / 2
     assert best.score == pytest.approx(expected, abs=0.01)
 
 

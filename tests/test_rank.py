@@ -8,16 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from searcher.rank import (
-    Background,
-    Moment,
-    Ranked,
-    best_first,
-    direction,
-    moment_score,
-    noise_level,
-    video_score,
-)
+from searcher.rank import NOISE_PER_LOG_FRAME, Moment, Ranked, best_first, direction, moment_score, noise_level
+from searcher.relevance import Background
 from searcher.select import Window
 from searcher.settings import SearchSettings
 
@@ -30,25 +22,16 @@ def ranked(video_id: int, score: float, towards=(1.0, 0.0), start: float = 0.0) 
 
 
 def test_moment_score_by_hand():
-    # Window frames 1 and 2: (0.6 + 0.8)/2 = 0.7; with the video's 0.5: 0.6. (0.6 - 0.2)/0.1 = 4 deviations.
+    # Window frames 1 and 2: (0.6 + 0.8)/2 = 0.7, which is (0.7 - 0.2)/0.1 = 5 deviations; with the video's 3: 4.
     s = np.array([0.1, 0.6, 0.8, 0.1])
-    assert moment_score(0.5, s, WINDOW, Background(0.2, 0.1, 100)) == pytest.approx(4.0)
-    # 10,000 frames: chance alone reaches 0.37 · ln 10,000 - 0.15 = 3.258 of them.
-    assert moment_score(0.5, s, WINDOW, Background(0.2, 0.1, 10_000)) == pytest.approx(4.0 - 3.258, abs=1e-3)
+    assert moment_score(3.0, s, WINDOW, Background(0.2, 0.1, 100)) == pytest.approx(4.0)
+    chance = noise_level(10_000)
+    assert moment_score(3.0, s, WINDOW, Background(0.2, 0.1, 10_000)) == pytest.approx(4.0 - chance)
 
 
 def test_noise_grows_with_the_logarithm_of_the_corpus():
     assert noise_level(299) == 0
-    assert noise_level(10 * 1000) - noise_level(1000) == pytest.approx(0.37 * math.log(10))
-
-
-def test_video_score_is_the_mean_of_three_scales():
-    # Four frames of 2 s: stretches of 18 and 34 s cover the whole film from any frame.
-    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 1]], np.float32)
-    query = np.array([1, 0], np.float32)
-    # Best two frames: (1 + 0.6)/2 = 0.8. Sum of all vectors: (1.6, 2.8), cosine 1.6/√(1.6² + 2.8²) = 0.4961.
-    expected = (0.8 + 2 * 1.6 / math.hypot(1.6, 2.8)) / 3
-    assert video_score(vectors @ query, vectors, query, 2, 2.0) == pytest.approx(expected, abs=1e-6)
+    assert noise_level(10 * 1000) - noise_level(1000) == pytest.approx(NOISE_PER_LOG_FRAME * math.log(10))
 
 
 def test_direction_is_the_unit_mean_of_the_window():

@@ -1,0 +1,139 @@
+"""How the frames of one video resemble each other, whatever the query: worth keeping between queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+#: A window is compared with what lies around it in a stretch of this length.
+CONTEXT_SECONDS = 150.0
+#: How much lies before and after a place when a scene change is looked for there.
+SCENE_SECONDS = 6.0
+_TINY = 1e-9
+
+
+def frames_in(seconds: float, period_seconds: float) -> int:
+    """The number of frames that lasts about so long, at least one."""
+    return max(1, round(seconds / period_seconds))
+
+
+def stretch_edges(n: int, period_seconds: float) -> Places:
+    """Where a long video is divided: (stretches + 1,) frames, stretches of about :data:`CONTEXT_SECONDS`."""
+    count = min(n, max(1, round(n * period_seconds / CONTEXT_SECONDS)))
+    if count == 1:
+        return np.array([0, n])
+    return np.linspace(0, n, count + 1).astype(np.intp)
+
+
+class Likeness:
+    """Sums of cosines between any two stretches of frames in constant time (integral image).
+
+    Args:
+        vectors: (n, D) unit vectors.
+        offset: place of their first frame in the video; all methods take the video's frames.
+    """
+
+    def __init__(self, vectors: NDArray[np.floating], offset: int) -> None:
+        n = vectors.shape[0]
+        self._offset = offset
+        sums = np.zeros((n + 1, n + 1))
+        near = vectors.astype(np.float32, copy=False)
+        np.cumsum(near @ near.T, axis=0, dtype=np.float64, out=sums[1:, 1:])
+        np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
+        self._flat, self._row = sums.ravel(), n + 1
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        return self._flat.nbytes
+
+    def between(self, a: Places, b: Places, c: Places, d: Places) -> Floats:
+        """Sum of the cosines of frames ``a`` up to ``b`` with frames ``c`` up to ``d``, (m,) each → (m,)."""
+        a, b, c, d = (
+            (a - self._offset) * self._row,
+            (b - self._offset) * self._row,
+            c - self._offset,
+            d - self._offset,
+        )
+        at = self._flat.take
+        total: Floats = at(b + d) - at(a + d) - at(b + c) + at(a + c)
+        return total
+
+    def scene_changes(self, places: Places, width: int, frames: int) -> Floats:
+        """Minus the cosine between the mean vectors of up to ``width`` frames before and from each place on.
+
+        Args:
+            places: (k,) frames that have another before them.
+            width: frames on each side.
+            frames: of the whole video.
+        """
+        before, after = np.maximum(places - width, 0), np.minimum(places + width, frames)
+        product = self.between(before, places, places, after)
+        return -cosine(
+            product, self.between(before, places, before, places), self.between(places, after, places, after)
+        )
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What the frames' vectors say whatever the query is.
+
+    Attributes:
+        edges: of the stretches of the video, from :func:`stretch_edges`.
+        parts: one likeness for each stretch, reaching some way beyond it on both sides.
+        change: (n - 1,) how little the frames before each frame resemble those from it on, from frame 1.
+    """
+
+    edges: Places
+    parts: list[Likeness]
+    change: Floats
+
+    @classmethod
+    def of(
+        cls, vectors: NDArray[np.floating], period_seconds: float, reach_seconds: float = 1.25 * CONTEXT_SECONDS
+    ) -> Structure:
+        """Of one video.
+
+        Args:
+            vectors: V_E, (n, D) unit.
+            period_seconds: T.
+            reach_seconds: how far each part goes beyond its stretch; no context of a window in it goes
+                further than the default.
+        """
+        n = vectors.shape[0]
+        edges = stretch_edges(n, period_seconds)
+        reach, width = frames_in(reach_seconds, period_seconds), frames_in(SCENE_SECONDS, period_seconds)
+        parts, changes = [], []
+        for first, end in pairwise(edges.tolist()):
+            low, high = max(0, first - reach), min(n, end + reach)
+            part = Likeness(vectors[low:high], low)
+            parts.append(part)
+            changes.append(part.scene_changes(np.arange(max(1, first), end), width, n))
+        return cls(edges, parts, np.concatenate(changes))
+
+    def lengths(self, first: Places, end: Places) -> Floats:
+        """Lengths of the sums of the vectors of n stretches, the i-th around frame i: (n,), (n,) → (n,)."""
+        squares = [
+            part.between(first[a:b], end[a:b], first[a:b], end[a:b])
+            for part, (a, b) in zip(self.parts, pairwise(self.edges.tolist()), strict=True)
+        ]
+        lengths: Floats = np.sqrt(np.maximum(np.concatenate(squares), 1e-12))
+        return lengths
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        return self.change.nbytes + sum(part.nbytes for part in self.parts)
+
+
+def cosine(product: Floats, square_a: Floats, square_b: Floats) -> Floats:
+    """From an inner product and the two squared lengths."""
+    norm = np.sqrt(np.maximum(square_a * square_b, 0.0))
+    cosines: Floats = product / np.maximum(norm, _TINY)
+    return cosines

@@ -1,0 +1,146 @@
+"""How well a video answers: stretches, combinations and whitening, by hand and by property."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer.frame_index import Moments
+from indexer.vectors import unit
+from searcher.relevance import (
+    AXES,
+    EXPONENT,
+    STRETCH_SECONDS,
+    Asked,
+    Background,
+    Frames,
+    Prepared,
+    PreparedVideos,
+    Whitening,
+    answer,
+    best_combination,
+    best_stretch,
+    relevance,
+)
+from searcher.structure import Structure
+
+X, Y, Z = np.eye(3, dtype=np.float32)
+
+
+def frames(vectors, period=2.0) -> Frames:
+    v = np.asarray(vectors, np.float32)
+    return Frames(v, Structure.of(v, period), period)
+
+
+def test_best_stretch_by_hand():
+    video = frames([X, Y, Z, Z], period=17.0)  # 34 s are one frame on each side
+    # Around frame 0: X + Y, whose cosine with (X + Y)/√2 is 1; around frame 1: X + Y + Z, (2/√2)/√3 = 0.8165.
+    assert best_stretch(video.vectors @ unit(X + Y), video) == (pytest.approx(1.0), 0)
+    assert best_stretch(video.vectors @ Z, video) == (pytest.approx(1.0), 3)
+
+
+def test_best_combination_adds_what_one_frame_lacks():
+    vectors = np.stack([X, Z, Z, Y])
+    similarity = vectors @ unit(X + Y)
+    # One frame answers (X + Y)/√2 with 0.707, X and Y together with 1; a third can only be Z: (2/√2)/√3.
+    assert best_combination(similarity, vectors, 1) == pytest.approx(math.sqrt(0.5))
+    assert best_combination(similarity, vectors, 2) == pytest.approx(1.0)
+    assert best_combination(similarity, vectors, 3) == pytest.approx(math.sqrt(2 / 3))
+
+
+def test_a_video_shorter_than_the_combination_is_taken_whole():
+    vectors = np.stack([X, Y])
+    assert best_combination(vectors @ unit(X + Y), vectors, 5) == pytest.approx(1.0)
+    assert answer(X, frames(X[None]), 5) == pytest.approx(1.0)
+
+
+def test_frames_far_from_the_best_stretch_are_not_combined():
+    # 200 frames of 2 s: X for the first 20, Y only at the end, 340 s later.
+    vectors = np.concatenate([np.tile(X, (20, 1)), np.tile(Z, (170, 1)), np.tile(Y, (10, 1))])
+    # The best stretch is X alone; so is the best combination within 150 s: 2/√5 each.
+    assert answer(unit(2 * X + Y), frames(vectors), 2) == pytest.approx(2 / math.sqrt(5), abs=1e-6)
+
+
+@given(st.integers(1, 200), st.integers(0, 1000))
+def test_stretches_of_long_videos_are_those_of_the_whole(n, seed):
+    """The parts in which the structure is kept do not show."""
+    video = frames(unit(np.random.default_rng(seed).standard_normal((n, 5))))
+    query = unit(np.random.default_rng(seed + 1).standard_normal(5))
+    windows = [video.vectors[max(0, i - 8) : i + 9].sum(axis=0) for i in range(n)]
+    expected = max(float(w @ query) / float(np.linalg.norm(w)) for w in windows)
+    for kept in (video, Frames(video.vectors, Structure.of(video.vectors, 2.0, STRETCH_SECONDS), 2.0)):
+        assert best_stretch(video.vectors @ query, kept)[0] == pytest.approx(expected, abs=1e-4)
+
+
+@given(st.integers(1, 60), st.integers(0, 1000), st.integers(1, 8))
+def test_a_combination_is_a_cosine_and_never_misses_the_best_frame(n, seed, count):
+    vectors = unit(np.random.default_rng(seed).standard_normal((n, 6)))
+    similarity = vectors @ unit(np.random.default_rng(seed + 1).standard_normal(6))
+    assert -1.0001 <= best_combination(similarity, vectors, count) <= 1.0001
+    assert best_combination(similarity, vectors, 1) == pytest.approx(float(similarity.max()), abs=1e-5)
+
+
+def made(rows=4000, seed=0):
+    """Frames that vary ten times more along the first of twelve directions."""
+    random = np.random.default_rng(seed)
+    spread = np.ones(12)
+    spread[0] = 10
+    return (random.standard_normal((rows, 12)) * spread + 3).astype(np.float32)
+
+
+def test_whitening_shortens_what_varies_most():
+    corpus = made()
+    whitening = Whitening.of(Moments.of(corpus))
+    variances = np.linalg.eigvalsh(np.cov(corpus.T))
+    strongest = variances[-1] / variances.mean()
+    assert whitening.axes.shape == (min(AXES, 12), 12)
+    assert whitening.loss[-1] == pytest.approx(1 - (1 + strongest) ** -EXPONENT, rel=1e-3)
+    ratio = corpus.std(axis=0)[0] / corpus.std(axis=0)[1]
+    after = whitening._shorten(corpus - whitening.mean).std(axis=0)
+    assert after[0] / after[1] == pytest.approx(ratio * (1 + strongest) ** -EXPONENT * 1.02, rel=0.05)
+
+
+def test_the_deviation_of_whitened_cosines_is_about_right():
+    corpus = made()
+    whitening = Whitening.of(Moments.of(corpus))
+    query = whitening.query(unit(np.ones(12)))
+    assert whitening.deviation(query) == pytest.approx((whitening.frames(corpus) @ query).std(), rel=0.2)
+
+
+def test_relevance_is_the_mean_of_both_spaces_in_deviations():
+    corpus = unit(made(600))
+    query = unit(np.arange(12.0))
+    background = Background(float((corpus @ query).mean()), float((corpus @ query).std()), 600)
+    whitening = Whitening.of(Moments.of(corpus))
+    video = Prepared.of(corpus[:30], 2.0, whitening)
+    plain = relevance(Asked.of(query, background, None), video, 5)
+    both = relevance(Asked.of(query, background, whitening), video, 5)
+    assert plain == pytest.approx(background.standard(answer(query, video.plain, 5)))
+    whitened = whitening.query(query)
+    other = answer(whitened, video.whitened, 5) / whitening.deviation(whitened)
+    assert both == pytest.approx((plain + other) / 2)
+
+
+def test_frames_that_are_all_alike_give_numbers():
+    corpus = np.tile(X, (400, 1))
+    whitening = Whitening.of(Moments.of(corpus))
+    asked = Asked.of(X, Background(1.0, 0.0, 400), whitening)
+    assert np.isfinite(relevance(asked, Prepared.of(corpus[:10], 2.0, whitening), 5))
+
+
+def test_the_last_videos_used_are_kept():
+    asked_for = []
+
+    def prepare(video_id):
+        asked_for.append(video_id)
+        return Prepared.of(np.tile(X, (10, 1)), 2.0, None)
+
+    room_for_two = 2 * prepare(0).nbytes
+    videos = PreparedVideos(prepare, room_for_two)
+    for video_id in (1, 2, 1, 3, 1, 2):  # 3 drives out 2, which was used before 1
+        videos(video_id)
+    assert asked_for == [0, 1, 2, 3, 2]
