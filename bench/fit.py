@@ -301,7 +301,7 @@ def _level_sets_only(known: Known, fitting: Fitting) -> list[tuple[CurveSet, lis
     for curve_set, rows in known:
         kept = []
         for query, curve, row in zip(curve_set.queries, curve_set.curves, rows, strict=True):
-            members = np.flatnonzero(row.candidates.votes > 0)
+            members = np.flatnonzero(row.candidates.level_set)
             candidates = row.candidates.take(members)
             moments = np.array(query.windows, dtype=np.float64).reshape(-1, 2)
             target = wanted(_spans(curve, candidates), moments, fitting)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ from indexer.errors import InputError
 from searcher.similarity import Curve
 from searcher.structure import (
     CONTEXT_SECONDS,
+    LONGEST_SECONDS,
     Floats,
     Likeness,
     Places,
     Structure,
     cosine,
     frames_in,
+    scenes,
     stretch_edges,
 )
 
@@ -43,10 +45,6 @@ WIDTHS_SECONDS = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0)
 LEVEL_WIDTHS = (1, 3)
 #: The least length of the neighbourhoods beside a window whose likeness to it is read.
 BESIDE_SECONDS = 4.0
-#: No candidate is longer. It equals the longest moment the parameters were fitted on.
-LONGEST_SECONDS = 150.0
-#: The strongest scene changes of a stretch of that length between which windows are proposed.
-CHANGES_PER_CONTEXT = 10
 #: Windows returned for each stretch of :data:`CONTEXT_SECONDS`.
 WINDOWS_PER_CONTEXT = 10
 #: Windows of neighbouring stretches that overlap more are one: the better one stays.
@@ -54,8 +52,8 @@ REPEAT_IOU = 0.7
 #: Best candidates of a stretch that compete for being returned.
 _COMPETITORS = 100
 _TINY = 1e-9
-#: Cosines closer than this are equal: they are float32.
-_SAME_CHANGE = 1e-6
+#: Videos of so many frames at most are smoothed by a matrix that is kept.
+_SMOOTHED_AT_ONCE = 160
 
 
 @dataclass(frozen=True)
@@ -64,26 +62,39 @@ class Candidates:
 
     Attributes:
         first: (m,) intp, first frames; ``end``: (m,) intp, one past the last.
-        votes: (m,) float64 in (0, 1], share of the smoothing widths that have this very window.
+        level_set: (m,) bool, it is a level set of a smoothed curve; else it lies between scene changes only.
     """
 
     first: Places
     end: Places
-    votes: Floats
+    level_set: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return int(self.first.shape[0])
 
     def take(self, members: Places) -> Candidates:
         """Those at the places ``members``."""
-        return Candidates(self.first[members], self.end[members], self.votes[members])
+        return Candidates(self.first[members], self.end[members], self.level_set[members])
 
 
 def smoothed(similarity: NDArray[np.floating], period_seconds: float) -> Floats:
     """S_c at every one of :data:`WIDTHS_SECONDS`: (n,) → (w, n) float64."""
     values = np.asarray(similarity, dtype=np.float64)
-    rows = [gaussian(values, width / period_seconds) if width else values for width in WIDTHS_SECONDS]
-    return np.stack(rows)
+    n = len(values)
+    if n <= _SMOOTHED_AT_ONCE:
+        rows: Floats = (_smoothing(n, period_seconds) @ values).reshape(-1, n)
+        return rows
+    return np.stack([gaussian(values, width / period_seconds) if width else values for width in WIDTHS_SECONDS])
+
+
+@lru_cache(maxsize=64)
+def _smoothing(n: int, period_seconds: float) -> Floats:
+    """The smoothing of n frames as one matrix, (w · n, n)."""
+    each = [
+        np.stack([gaussian(frame, width / period_seconds) for frame in np.eye(n)], axis=1) if width else np.eye(n)
+        for width in WIDTHS_SECONDS
+    ]
+    return np.concatenate(each)
 
 
 def gaussian(values: Floats, width: float) -> Floats:
@@ -123,53 +134,33 @@ def level_sets(curves: NDArray[np.floating], longest_frames: int) -> Candidates:
         longest_frames: longer runs are left out, unless that leaves nothing.
     """
     widths, n = curves.shape
-    walled = np.full((widths, n + 1), -np.inf)
-    walled[:, 1:] = curves
-    before = _last_lower(walled.ravel()).reshape(widths, n + 1)[:, 1:] - np.arange(widths)[:, None] * (n + 1)
-    walled[:, 1:] = curves[:, ::-1]
-    after = _last_lower(walled.ravel()).reshape(widths, n + 1)[:, :0:-1] - np.arange(widths)[:, None] * (n + 1)
-    first, end = before, n - after
-    codes = np.sort((first * (n + 1) + end).astype(np.int64), axis=1)
-    fresh = np.ones(codes.shape, dtype=bool)
-    fresh[:, 1:] = codes[:, 1:] != codes[:, :-1]
-    windows, counts = np.unique(codes[fresh], return_counts=True)
-    first, end = windows // (n + 1), windows % (n + 1)
+    walled = np.full((2, widths, n + 1), -np.inf)  # forwards and backwards
+    walled[0, :, 1:], walled[1, :, 1:] = curves, curves[:, ::-1]
+    starts = np.arange(2 * widths).reshape(2, widths, 1) * (n + 1)
+    before, after = _last_lower(walled.ravel()).reshape(2, widths, n + 1)[:, :, 1:] - starts
+    first, end = before, n - after[:, ::-1]
+    first, end = first.ravel(), end.ravel()
     kept = end - first <= longest_frames
     if kept.any():
-        first, end, counts = first[kept], end[kept], counts[kept]
-    return Candidates(first.astype(np.intp), end.astype(np.intp), counts / widths)
+        first, end = first[kept], end[kept]
+    return _distinct(first, end, np.ones(len(first), dtype=bool))
 
 
-def scenes(change: NDArray[np.floating], edges: Places, longest_frames: int) -> Candidates:
-    """Every stretch between two of the strongest scene changes, whatever S_c is.
-
-    Args:
-        change: (n - 1,) how much changes between each frame and the next.
-        edges: where a long video is divided; each part gives :data:`CHANGES_PER_CONTEXT` changes.
-        longest_frames: longer ones are left out.
-    """
-    n = change.shape[0] + 1
-    padded = np.full(n + 1, -np.inf)
-    padded[1:n] = change
-    high = (padded[1:n] >= padded[: n - 1]) & (padded[1:n] >= padded[2 : n + 1])
-    peak = np.flatnonzero(high & (change > change.mean() + _SAME_CHANGE)) + 1  # none where nothing changes
-    by_part = np.split(peak, np.searchsorted(peak, edges[1:-1]))
-    strongest = [part[np.argsort(-padded[part], kind="stable")[:CHANGES_PER_CONTEXT]] for part in by_part]
-    places = np.unique(np.concatenate(([0, n], *strongest)).astype(np.intp))
-    reach = np.searchsorted(places, places + longest_frames, side="right") - np.arange(len(places)) - 1
-    first = np.repeat(np.arange(len(places)), reach)
-    steps = np.arange(len(first)) - np.repeat(np.cumsum(reach) - reach, reach) + 1
-    return Candidates(places[first], places[first + steps], np.zeros(len(first)))
+def union(level: Candidates, first: Places, end: Places) -> Candidates:
+    """Level sets and (k,), (k,) other windows, each once, in order of its frames."""
+    marks = np.zeros(len(level) + len(first), dtype=bool)
+    marks[: len(level)] = level.level_set
+    return _distinct(np.concatenate((level.first, first)), np.concatenate((level.end, end)), marks)
 
 
-def union(a: Candidates, b: Candidates) -> Candidates:
-    """Each window once, in order of its frames, with the larger of its votes."""
-    first, end = np.concatenate((a.first, b.first)), np.concatenate((a.end, b.end))
-    order = np.lexsort((-np.concatenate((a.votes, b.votes)), end, first))
-    both = Candidates(first, end, np.concatenate((a.votes, b.votes))).take(order)
-    fresh = np.ones(len(order), dtype=bool)
-    fresh[1:] = (np.diff(both.first) != 0) | (np.diff(both.end) != 0)
-    return both.take(np.flatnonzero(fresh))
+def _distinct(first: Places, end: Places, level_set: NDArray[np.bool_]) -> Candidates:
+    span = int(end.max()) + 1
+    codes = np.sort((first * span + end) * 2 + ~level_set)  # of equal windows the level set comes first
+    windows = codes >> 1
+    fresh = np.ones(len(codes), dtype=bool)
+    np.not_equal(windows[1:], windows[:-1], out=fresh[1:])
+    windows = windows[fresh]
+    return Candidates(windows // span, windows % span, (codes[fresh] & 1) == 0)
 
 
 class _Minima:
@@ -198,13 +189,16 @@ class _Minima:
 
 
 class _Means:
-    """Mean of any stretch of a row in constant time; 0 for an empty one."""
+    """Means of any stretch of a row, or of several, in constant time; 0 for an empty one."""
 
-    def __init__(self, row: Floats) -> None:
-        self._sums = np.concatenate(([0.0], np.cumsum(row)))
+    def __init__(self, rows: Floats) -> None:
+        self._sums = np.zeros((*rows.shape[:-1], rows.shape[-1] + 1))
+        rows.cumsum(axis=-1, out=self._sums[..., 1:])
 
     def __call__(self, first: Places, end: Places) -> Floats:
-        means: Floats = (self._sums[end] - self._sums[first]) / np.maximum(end - first, 1)
+        """(m,) and (m,) → (m,), of several rows (r, m)."""
+        at = self._sums.take
+        means: Floats = (at(end, axis=-1) - at(first, axis=-1)) / np.maximum(end - first, 1)
         return means
 
 
@@ -319,9 +313,9 @@ def _mean_features(view: _View) -> list[Floats]:
     first, end, low, high = view.candidates.first, view.candidates.end, view.low, view.high
     raw = view.curve.raw.astype(np.float64)
     raw = raw - raw.mean()  # the variance is a difference of squares: keep them small
-    mean, mean_square = _Means(raw), _Means(raw * raw)
-    centre = mean(low, high)
-    scale = np.sqrt(np.maximum(mean_square(low, high) - centre**2, 0.0)) + _TINY * (np.ptp(raw) + _TINY)
+    mean = _Means(raw)
+    centre, square = _Means(np.stack((raw, raw * raw)))(low, high)
+    scale = np.sqrt(np.maximum(square - centre**2, 0.0)) + _TINY * (np.ptp(raw) + _TINY)
     length, span = end - first, high - low
     rest = span - length
     inside = (mean(first, end) - centre) / scale
@@ -340,7 +334,7 @@ def _level_features(view: _View) -> list[Floats]:
     span = top - bottom
     span = span + _TINY * (span.max() + _TINY)
     floor = lowest(first, end)
-    level = np.stack([_Means(row)(first, end) for row in view.levels])
+    level = _Means(view.levels)(first, end)
     left = np.where(first > 0, view.levels[:, np.maximum(first - 1, 0)], bottom)
     right = np.where(end < n, view.levels[:, np.minimum(end, n - 1)], bottom)
     drop = (floor - np.maximum(left, right)) / span
@@ -354,19 +348,18 @@ def _shape_features(view: _View) -> list[Floats]:
     return [log_length, (log_length - 2.0) ** 2, at_start + at_end, at_start * at_end]
 
 
-def _standard(view: _View, change: Floats) -> tuple[_Means, Floats, Floats]:
-    """Means of (n - 1,) ``change``; its mean and standard deviation in each candidate's context."""
-    mean, mean_square = _Means(change), _Means(change * change)
-    centre = mean(view.low, view.high - 1)
-    return mean, centre, np.sqrt(np.maximum(mean_square(view.low, view.high - 1) - centre**2, 0.0)) + _TINY
+def _standard(view: _View, change: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of (n - 1,) ``change`` in each candidate's context."""
+    centre, square = _Means(np.stack((change, change * change)))(view.low, view.high - 1)
+    return centre, np.sqrt(np.maximum(square - centre**2, 0.0)) + _TINY
 
 
-def _at_ends(view: _View, change: Floats) -> tuple[Floats, Floats]:
+def _at_ends(view: _View, change: Floats, standard: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     """A change between neighbouring frames, standardised, at both ends; 1 at the ends of the video."""
     first, end, n = view.candidates.first, view.candidates.end, view.frames
     if n < 2:
         return np.ones(len(first)), np.ones(len(first))
-    _, centre, scale = _standard(view, change)
+    centre, scale = standard
     left = np.where(first > 0, (change[np.maximum(first - 1, 0)] - centre) / scale, 1.0)
     right = np.where(end < n, (change[np.minimum(end - 1, n - 2)] - centre) / scale, 1.0)
     return left, right
@@ -376,9 +369,9 @@ def _cut_features(view: _View) -> list[Floats]:
     """How far CFS_c falls at the ends and inside, in its own standard deviations within the context."""
     first, end = view.candidates.first, view.candidates.end
     change = 1.0 - view.curve.next_similarity.astype(np.float64)
-    mean, centre, scale = _standard(view, change)
-    inside = np.where(end - first > 1, (mean(first, end - 1) - centre) / scale, 0.0)
-    return [*_mean_and_worse(*_at_ends(view, change)), inside]
+    centre, scale = standard = _standard(view, change)
+    inside = np.where(end - first > 1, (_Means(change)(first, end - 1) - centre) / scale, 0.0)
+    return [*_mean_and_worse(*_at_ends(view, change, standard)), inside]
 
 
 def _likeness_features(view: _View, likeness: Likeness) -> Floats:
@@ -400,7 +393,7 @@ def _likeness_features(view: _View, likeness: Likeness) -> Floats:
 
 def _frame_features(view: _View, scene: Structure, edges: Places) -> list[Floats]:
     """Scene changes at the ends, likeness inside, outside and beside."""
-    columns = _mean_and_worse(*_at_ends(view, scene.change))
+    columns = _mean_and_worse(*_at_ends(view, scene.change, _standard(view, scene.change)))
     likeness = np.empty((4, len(view.candidates)))
     for members, part in zip(_groups(view.candidates, edges), scene.parts, strict=True):
         likeness[:, members] = _likeness_features(view.take(members), part)
@@ -618,13 +611,14 @@ def describe(curve: Curve) -> tuple[Candidates, Floats, Floats]:
     longest = frames_in(LONGEST_SECONDS, curve.period_seconds)
     curves = smoothed(curve.raw, curve.period_seconds)
     candidates = level_sets(curves, longest)
-    scene = curve.structure
-    if scene is None and curve.vectors is not None:
-        scene = Structure.of(curve.vectors, curve.period_seconds)
-    if len(curve) > 1:
-        change = -curve.next_similarity if scene is None else scene.change
-        candidates = union(candidates, scenes(change, edges, longest))
-    return candidates, _features(curve, candidates, curves, scene, edges), curves
+    structure = curve.structure
+    if structure is None and curve.vectors is not None:
+        structure = Structure.of(curve.vectors, curve.period_seconds)
+    if structure is not None:
+        candidates = union(candidates, *structure.scenes)
+    elif len(curve) > 1:
+        candidates = union(candidates, *scenes(-curve.next_similarity, edges, longest))
+    return candidates, _features(curve, candidates, curves, structure, edges), curves
 
 
 def propose(curve: Curve, ranker: str = "fitted", parameters: str | Path | None = None) -> list[Found]:

@@ -15,7 +15,13 @@ Places = NDArray[np.intp]
 CONTEXT_SECONDS = 150.0
 #: How much lies before and after a place when a scene change is looked for there.
 SCENE_SECONDS = 6.0
+#: No candidate for a moment is longer. It equals the longest moment the parameters were fitted on.
+LONGEST_SECONDS = 150.0
+#: The strongest scene changes of a stretch of that length between which windows are proposed.
+CHANGES_PER_CONTEXT = 10
 _TINY = 1e-9
+#: Cosines closer than this are equal: they are float32.
+_SAME_CHANGE = 1e-6
 
 
 def frames_in(seconds: float, period_seconds: float) -> int:
@@ -80,6 +86,31 @@ class Likeness:
         )
 
 
+def scenes(change: NDArray[np.floating], edges: Places, longest_frames: int) -> tuple[Places, Places]:
+    """Every stretch between two of the strongest scene changes, whatever S_c is.
+
+    Args:
+        change: (n - 1,) how much changes between each frame and the next.
+        edges: where a long video is divided; each part gives :data:`CHANGES_PER_CONTEXT` changes.
+        longest_frames: longer ones are left out.
+
+    Returns:
+        first frames, and one past the last, (k,) each.
+    """
+    n = change.shape[0] + 1
+    padded = np.full(n + 1, -np.inf)
+    padded[1:n] = change
+    high = (padded[1:n] >= padded[: n - 1]) & (padded[1:n] >= padded[2 : n + 1])
+    peak = np.flatnonzero(high & (change > change.mean() + _SAME_CHANGE)) + 1  # none where nothing changes
+    by_part = np.split(peak, np.searchsorted(peak, edges[1:-1]))
+    strongest = [part[np.argsort(-padded[part], kind="stable")[:CHANGES_PER_CONTEXT]] for part in by_part]
+    places = np.unique(np.concatenate(([0, n], *strongest)).astype(np.intp))
+    reach = np.searchsorted(places, places + longest_frames, side="right") - np.arange(len(places)) - 1
+    first = np.repeat(np.arange(len(places)), reach)
+    steps = np.arange(len(first)) - np.repeat(np.cumsum(reach) - reach, reach) + 1
+    return places[first], places[first + steps]
+
+
 @dataclass(frozen=True)
 class Structure:
     """What the frames' vectors say whatever the query is.
@@ -88,11 +119,13 @@ class Structure:
         edges: of the stretches of the video, from :func:`stretch_edges`.
         parts: one likeness for each stretch, reaching some way beyond it on both sides.
         change: (n - 1,) how little the frames before each frame resemble those from it on, from frame 1.
+        scenes: first frames, and one past the last, of the stretches between the strongest scene changes.
     """
 
     edges: Places
     parts: list[Likeness]
     change: Floats
+    scenes: tuple[Places, Places]
 
     @classmethod
     def of(
@@ -115,7 +148,10 @@ class Structure:
             part = Likeness(vectors[low:high], low)
             parts.append(part)
             changes.append(part.scene_changes(np.arange(max(1, first), end), width, n))
-        return cls(edges, parts, np.concatenate(changes))
+        change = np.concatenate(changes)
+        none = np.zeros(0, dtype=np.intp)
+        between = scenes(change, edges, frames_in(LONGEST_SECONDS, period_seconds)) if n > 1 else (none, none)
+        return cls(edges, parts, change, between)
 
     def lengths(self, first: Places, end: Places) -> Floats:
         """Lengths of the sums of the vectors of n stretches, the i-th around frame i: (n,), (n,) → (n,)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from searcher.postprocess import postprocess
 from searcher.proposals import (
     CURVE_FEATURES,
     FEATURES,
-    LONGEST_SECONDS,
     SHIPPED,
     WINDOWS_PER_CONTEXT,
     Parameters,
@@ -25,12 +25,12 @@ from searcher.proposals import (
     load_rankers,
     overlaps,
     propose,
-    scenes,
     union,
 )
 from searcher.select import Window, select
 from searcher.settings import POSTPROCESSES, SearchSettings
 from searcher.similarity import Curve
+from searcher.structure import LONGEST_SECONDS, Structure, scenes
 
 
 def curve(similarity, period=2.0, vectors=None, duration=None) -> Curve:
@@ -51,18 +51,16 @@ def test_level_sets_are_all_that_any_threshold_cuts_out():
     found = level_sets(np.array([row]), longest_frames=5)
     # Threshold 0.1 keeps all; 0.2 keeps 1-4; 0.6 keeps 1-2 and 4; 0.8 keeps 2 and 4; 0.9 keeps 4.
     assert spans(found) == [(0, 5), (1, 3), (1, 5), (2, 3), (4, 5)]
-    assert found.votes.tolist() == [1, 1, 1, 1, 1]
 
 
 def test_equal_frames_stay_together():
     assert spans(level_sets(np.array([[0.0, 1.0, 1.0, 0.0]]), 4)) == [(0, 4), (1, 3)]
 
 
-def test_votes_are_the_share_of_curves_with_that_very_window():
+def test_a_window_of_several_curves_comes_once():
+    # First curve: 0-3 and 1-2. Second: 0-3, 1-3, 2-3.
     found = level_sets(np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 2.0]]), 3)
-    # First curve: 0-3 and 1-2. Second: 0-3, 1-3, 2-3. Only 0-3 is in both.
-    votes = dict(zip(spans(found), found.votes.tolist(), strict=True))
-    assert votes == {(0, 3): 1, (1, 2): 0.5, (1, 3): 0.5, (2, 3): 0.5}
+    assert spans(found) == [(0, 3), (1, 2), (1, 3), (2, 3)]
 
 
 def test_longer_level_sets_are_left_out():
@@ -86,18 +84,21 @@ def test_level_sets_equal_runs_of_every_threshold(values):
 def test_scenes_are_all_stretches_between_the_strongest_changes():
     #  between frames: 0-1  1-2  2-3  3-4  4-5
     change = np.array([0.1, 0.9, 0.2, 0.8, 0.1])
+
+    def found(longest):
+        first, end = scenes(change, np.array([0, 6]), longest)
+        return list(zip(first.tolist(), end.tolist(), strict=True))
+
     # Peaks after frames 1 and 3: places 2 and 4, with the ends 0 and 6.
-    found = scenes(change, np.array([0, 6]), longest_frames=6)
-    assert spans(found) == [(0, 2), (0, 4), (0, 6), (2, 4), (2, 6), (4, 6)]
-    assert spans(scenes(change, np.array([0, 6]), longest_frames=2)) == [(0, 2), (2, 4), (4, 6)]
+    assert found(6) == [(0, 2), (0, 4), (0, 6), (2, 4), (2, 6), (4, 6)]
+    assert found(2) == [(0, 2), (2, 4), (4, 6)]
 
 
-def test_union_has_each_window_once_with_its_votes():
+def test_union_has_each_window_once_and_knows_the_level_sets():
     a = level_sets(np.array([[0.0, 1.0, 0.0]]), 3)
-    b = scenes(np.array([0.9, 0.1]), np.array([0, 3]), 3)
-    both = union(a, b)
+    both = union(a, *scenes(np.array([0.9, 0.1]), np.array([0, 3]), 3))
     assert spans(both) == [(0, 1), (0, 3), (1, 2), (1, 3)]
-    assert both.votes.tolist() == [0, 1, 1, 0]
+    assert both.level_set.tolist() == [False, True, True, False]
 
 
 def test_overlaps():
@@ -220,6 +221,14 @@ def test_postprocessing_does_not_matter(process):
     )
     chosen = SearchSettings(method="proposals", postprocess=process)
     assert select(postprocess(video, chosen), chosen) == select(video, chosen)
+
+
+@given(videos)
+@settings(max_examples=30, deadline=None)
+def test_a_structure_at_hand_changes_nothing(drawn):
+    video = random_video((drawn[0], drawn[1], True))
+    at_hand = replace(video, structure=Structure.of(video.vectors, 2.0))
+    assert propose(at_hand) == propose(video)
 
 
 def test_lambda_cuts_by_confidence():
