@@ -29,6 +29,7 @@ from indexer.errors import LibraryDamagedError
 from indexer.frame_index import (
     FlatIndex,
     FrameHits,
+    Moments,
     Rows,
     is_member,
     merge,
@@ -170,6 +171,11 @@ class CodedIndex:
     def background(self, query: Float32) -> tuple[float, float]:
         """See :class:`FrameIndex`."""
         return self.flat.background(query)
+
+    @property
+    def moments(self) -> Moments:
+        """See :class:`FrameIndex`."""
+        return self.flat.moments
 
 
 # ---- on disk
