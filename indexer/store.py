@@ -259,7 +259,8 @@ class Store:
         A changed row without paths is a video that is gone: its frames are deleted.
         """
         gone = [row.video_id for row in changed if not row.paths]
-        self._doubt([row.video_id for row, _ in added] + gone)
+        before = self._doubtful()  # of a commit of this run that failed
+        self._doubt([*before, *(row.video_id for row, _ in added), *gone])
         if added:
             self._frames.add(_frames_table([frames for _, frames in added], self.dimension, self.period_seconds))
         self._merge([row for row, _ in added] + list(changed))

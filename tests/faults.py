@@ -170,7 +170,8 @@ def demand_same(library: Path, truth: Truth) -> None:
     assert lost == [], f"rows lost: {lost}"
     # A video done again has another id, and which of two copies is shown first may differ: contents count.
     assert [row[2:] for row in rows] == [row[2:] for row in truth.rows]
-    assert found == truth.answers
+    changed = set(found) ^ set(truth.answers)
+    assert found == truth.answers, f"answers changed: {changed or 'their order'}"
 
 
 # ---- kill -9, hangs
