@@ -265,7 +265,7 @@ class Store:
             self._frames.add(_frames_table([frames for _, frames in added], self.dimension, self.period_seconds))
         self._merge([row for row, _ in added] + list(changed))
         self._forget(gone)
-        self._doubt([])
+        self._doubt(before)
         self.compact()
 
     def _merge(self, rows: Sequence[VideoRow]) -> None:

@@ -102,6 +102,20 @@ def test_a_crash_between_the_steps_shows_old_or_new_and_is_cleaned_up(tmp_path, 
     assert reopened.count_frames() == 2
 
 
+def test_leftovers_of_a_failed_commit_are_remembered_through_the_next_one(tmp_path, store, monkeypatch):
+    """A disk that fills up for a moment: the run's last commit succeeds after one that failed."""
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_merge", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.commit([one(1, 4)])
+    store.commit([one(2, 3)])
+    reopened = Store(tmp_path, D, 2.0)
+    assert reopened.count_frames() == 4 + 3
+    reopened.recover()
+    assert [v.video_id for v in reopened.videos()] == [2]
+    assert reopened.count_frames() == 3
+
+
 def test_orphans_are_found_without_the_journal(store):
     store.commit([one(1)])
     store._frames.add(store._frames.search().limit(None).to_arrow().set_column(0, "video_id", [[77, 77, 77]]))
