@@ -15,8 +15,7 @@ leftovers, the journal    deleted: they belong to no video
 from __future__ import annotations
 
 import contextlib
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,13 +26,12 @@ from indexer.discover import printable
 from indexer.errors import LibraryDamagedError, LibraryError
 from indexer.frame_index import FlatIndex
 from indexer.manifest import Manifest
+from indexer.rewrite import Videos, finish_swap, write_tables
 from indexer.storage import TABLES
 from indexer.store import Store, VideoFrames, VideoRow, shape_of
 from indexer.verify import verify
 
-_NEW, _OLD = "repair.new", "repair.old"
 _DEFAULT_PERIOD_SECONDS = 2.0
-_ROWS_AT_ONCE = 65_536
 
 
 @dataclass
@@ -60,7 +58,7 @@ def repair(library: Path, model: str = "", model_fingerprint: str = "") -> Repai
         LibraryError: there is no library, or nothing tells which model made it.
     """
     done = Repair()
-    _finish_swap(library)
+    finish_swap(library)
     made = _mend_manifest(library, model, model_fingerprint, done)
     if not any(problem.is_damage for problem in verify(library, library)):
         return done
@@ -133,24 +131,8 @@ def _mend_tables(library: Path, made: Manifest, done: Repair) -> None:
 
 def _write_anew(library: Path, made: Manifest, damaged: Store, done: Repair) -> None:
     videos = _known_videos(library, damaged, done)
-    new = library / _NEW
-    new.mkdir()
-    store = Store.create(new, made.dimension, made.period_seconds)
-    for group in _groups(_recovered(library, videos, damaged, done)):
-        store.commit(group)
-    manifest.save(made, new)
-    (library / TABLES).rename(library / _OLD)
-    (new / TABLES).rename(library / TABLES)
-    _finish_swap(library)
-    done.mended.append(f"the tables were written anew with {len(store.videos())} videos")
-
-
-def _finish_swap(library: Path) -> None:
-    """The new tables are whole once the old ones have been set aside."""
-    if (library / _OLD).exists() and not (library / TABLES).exists():
-        (library / _NEW / TABLES).rename(library / TABLES)
-    for name in (_OLD, _NEW):
-        shutil.rmtree(library / name, ignore_errors=True)
+    number = write_tables(library, made, _recovered(library, videos, damaged, done))
+    done.mended.append(f"the tables were written anew with {number} videos")
 
 
 def _known_videos(library: Path, damaged: Store, done: Repair) -> Sequence[VideoRow]:
@@ -173,9 +155,7 @@ def _owners(damaged: Store) -> set[int]:
     return set()
 
 
-def _recovered(
-    library: Path, videos: Sequence[VideoRow], damaged: Store, done: Repair
-) -> Iterator[tuple[VideoRow, VideoFrames]]:
+def _recovered(library: Path, videos: Sequence[VideoRow], damaged: Store, done: Repair) -> Videos:
     """Each video with its frames: as the table has them, or as the index has them."""
     index = segments.load_sound(library, damaged.dimension)
     for video in videos:
@@ -201,16 +181,3 @@ def _from_index(video: VideoRow, index: FlatIndex) -> VideoFrames | None:
     frames = VideoFrames(video.video_id, vectors, index.next_similarity(video.video_id))
     is_whole = len(vectors) == video.frames and video.digest in ("", frames.digest())
     return frames if is_whole else None
-
-
-def _groups(
-    found: Iterator[tuple[VideoRow, VideoFrames]],
-) -> Iterator[list[tuple[VideoRow, VideoFrames]]]:
-    group: list[tuple[VideoRow, VideoFrames]] = []
-    for one in found:
-        group.append(one)
-        if sum(video.frames for video, _ in group) >= _ROWS_AT_ONCE:
-            yield group
-            group = []
-    if group:
-        yield group

@@ -26,6 +26,7 @@ from indexer.plan import absolute, make_plan
 from indexer.query_cache import QueryCache
 from indexer.relink import Relinking, plan_relinking
 from indexer.repair import Repair, repair
+from indexer.rewrite import write_tables
 from indexer.settings import DEFAULT_FPS, IndexSettings, check_index_type, period_of
 from indexer.storage import Folder, Where, at
 from indexer.store import Store, VideoRow
@@ -593,20 +594,42 @@ class Library:
             fragments=store.fragments(),
         )
 
-    def remove(self, paths: Paths) -> list[VideoRow]:
+    def remove(self, paths: Paths, purge: bool = False) -> list[VideoRow]:
         """Take videos out of the library: files, or whole folders; the files themselves stay.
+
+        Args:
+            paths: files or folders.
+            purge: leave no trace of them: tables and index are written anew without them. Otherwise their bytes
+                stay in files that nothing reads any more, until the tables are compacted.
 
         Returns:
             the videos that are gone.
 
         Raises:
             InputError: a path that the library does not know; nothing is removed then.
+            LibraryError: ``purge`` of a library in a bucket, which may keep versions of its own.
         """
+        if purge and not isinstance(self.storage, Folder):
+            raise LibraryError(f"{self.storage} is in a bucket: --purge is for folders", "Remove without it")
         with self._writer("vclip remove") as store:
             gone = _matching_videos(absolute(paths), store.videos())
             store.remove(gone)
-            self._bring_along(store)
+            if purge:
+                self._purge(store)
+            else:
+                self._bring_along(store)
         return gone
+
+    def _purge(self, store: Store) -> None:
+        """Write everything anew from what is in the library now (under the write lock)."""
+        videos = store.videos()
+        write_tables(self.path, manifest.load(self.path), zip(videos, store.frames(videos), strict=True))
+        self._forget_open_tables()
+        segments.rebuild(self.path, fresh := self._open_store(), fresh.videos())
+
+    def _forget_open_tables(self) -> None:
+        self._store = self._corpus = None
+        self._corpus_versions, self._corpus_state = (-1, -1), ""
 
     def relink(
         self,
@@ -665,7 +688,8 @@ class Library:
         named = (canonical_name(model), fingerprint_of(model)) if model else ("", "")
         with writing(self.storage, "vclip repair"):
             done = repair(self.path, *named)
-        self._store = self._corpus = self._text_tower = None
+        self._forget_open_tables()
+        self._text_tower = None
         return done
 
     def _repair_bucket(self) -> Repair:
