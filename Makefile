@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-browser lint check clean
+.PHONY: help demo test test-all test-browser lint audit check clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ lint: $(VENV)/.installed  ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+audit: $(VENV)/.installed  ## known holes in what is installed, risky code
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml indexer searcher bench vclipper
+	$(BIN)/pip-audit --skip-editable
 
 check: lint test  ## what CI runs
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -155,25 +156,61 @@ def list_models() -> list[str]:
 
 
 def _load(model: str, device: str) -> tuple[Any, Any]:
-    _offline_without_network()
+    """What is on this machine is used as it is, and nobody is asked for news of it; the rest is downloaded."""
+    _demand_safetensors(model)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    names = _split(model)
+    try:
+        with _offline():
+            return _create(*names, device)
+    except Exception as error:  # the hub, the file system and torch each raise their own
+        if model.startswith(LOCAL) or not _reaches_hub():
+            raise _cannot_load(model, error) from error
+    try:
+        return _create(*names, device)
+    except Exception as error:
+        raise _cannot_load(model, error) from error
+
+
+def _create(architecture: str, pretrained: str | None, device: str) -> tuple[Any, Any]:
     import open_clip
 
-    architecture, pretrained = _split(model)
     if pretrained == RANDOM_WEIGHTS:
         import torch
 
         torch.manual_seed(0)
+    network = open_clip.create_model(
+        architecture,
+        pretrained=None if pretrained == RANDOM_WEIGHTS else pretrained,
+        device=device,
+        precision="fp16" if device.startswith("cuda") else "fp32",
+    )
+    return network.eval(), open_clip.get_tokenizer(architecture)
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """The hub's client answers from its cache alone."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
     try:
-        network = open_clip.create_model(
-            architecture,
-            pretrained=None if pretrained == RANDOM_WEIGHTS else pretrained,
-            device=device,
-            precision="fp16" if device.startswith("cuda") else "fp32",
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _demand_safetensors(model: str) -> None:
+    """Weights in a folder may come from anywhere: only of a format that can hold nothing but numbers."""
+    if not model.startswith(LOCAL):
+        return
+    folder = Path(model[len(LOCAL) :]).expanduser()
+    if folder.is_dir() and not any(folder.glob("*.safetensors")) and any(folder.glob("*.[bp][it]*")):
+        raise ModelError(
+            f"{model} holds no .safetensors file, only pickled weights, which could run programs",
+            "If you trust them, convert them: safetensors.torch.save_file(torch.load(FILE, weights_only=True), …)",
         )
-        tokenizer = open_clip.get_tokenizer(architecture)
-    except Exception as error:  # the hub, the file system and torch each raise their own
-        raise _cannot_load(model, error) from error
-    return network.eval(), tokenizer
 
 
 def _split(model: str) -> tuple[str, str | None]:
@@ -210,17 +247,20 @@ def _cannot_load(model: str, error: Exception) -> ModelError:
     )
 
 
-def _offline_without_network() -> None:
-    """Where the hub's name cannot be resolved, use cached weights at once instead of retrying for a minute."""
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    proxied = any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"))
-    if proxied or "HF_HUB_OFFLINE" in os.environ:
-        return
+def _reaches_hub() -> bool:
+    """Whether the hub's name can be resolved: its client would retry for a minute where it cannot."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
     host = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname
     try:
         socket.getaddrinfo(host, 443)
     except OSError:
-        os.environ["HF_HUB_OFFLINE"] = "1"
+        return False
+    return True
 
 
 def weights_fingerprint(model: str) -> str:

@@ -138,3 +138,15 @@ def test_no_network_and_no_weights_is_one_line_at_once(tmp_path):
     assert "ViT-B-32/laion2b_s34b_b79k are neither on this machine nor can they be downloaded" in done.stderr
     assert "local-dir:PATH" in done.stderr
     assert not (tmp_path / "lib").exists()
+
+
+def test_pickled_weights_in_a_folder_are_refused(tmp_path):
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    (tmp_path / "open_clip_pytorch_model.bin").write_bytes(b"\x80\x04N.")
+    with pytest.raises(ModelError, match="only pickled weights"):
+        load_encoder(f"local-dir:{tmp_path}", "cpu")
+
+
+def test_what_is_on_this_machine_is_loaded_without_asking_the_network(monkeypatch):
+    monkeypatch.setattr("socket.getaddrinfo", lambda *args, **kwargs: pytest.fail("the network was asked"))
+    assert load_encoder("demo", "cpu").demo_only
