@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.checksum import head_sum
 from indexer.coders import CODERS, Coder
 from indexer.errors import LibraryDamagedError
 from indexer.frame_index import (
@@ -201,6 +202,9 @@ def load(library: Path, flat: FlatIndex) -> CodedIndex | None:
 
 def _load(folder: Path, flat: FlatIndex) -> CodedIndex:
     values = json.loads((folder / "codes.json").read_text(encoding="utf-8"))
+    for name, sum_ in values.get("sums", {}).items():
+        if head_sum(folder / name) != sum_:
+            raise ValueError(f"{name} is damaged")
     coder = CODERS[values["kind"]].opened(_read(folder / f"{values['coder']}.faiss", mapped=False))
     runs = [_load_run(folder, str(name), str(rows_name)) for name, rows_name in values["runs"]]
     return CodedIndex(flat, coder, runs, int(values["trained_rows"]))
@@ -320,7 +324,14 @@ def _save(folder: Path, made: CodedIndex) -> None:
             _write_rows(folder, run)
     _flush(folder / f"{coder_name}.faiss")
     runs = [(run.name, run.rows_name) for run in made.runs]
-    values = {"kind": made.coder.name, "coder": coder_name, "trained_rows": made.trained_rows, "runs": runs}
+    files = [f"{coder_name}.faiss", *(file for one, rows in runs for file in (f"{one}.faiss", f"{rows}.npy"))]
+    values = {
+        "kind": made.coder.name,
+        "coder": coder_name,
+        "trained_rows": made.trained_rows,
+        "runs": runs,
+        "sums": {file: head_sum(folder / file) for file in files},
+    }
     write_json_atomically(folder / "codes.json", values)
     _sweep(folder, [coder_name, *(name for pair in runs for name in pair)])
 

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import manifest, segments, snapshot, text_tower
+from indexer import codes, index_choice, manifest, segments, snapshot, text_tower
 from indexer.discover import printable
 from indexer.errors import LibraryDamagedError, LibraryError
 from indexer.frame_index import FlatIndex
 from indexer.manifest import Manifest
 from indexer.rewrite import Videos, finish_swap, write_tables
-from indexer.storage import TABLES
+from indexer.storage import TABLES, Folder
 from indexer.store import Store, VideoFrames, VideoRow, shape_of
 from indexer.verify import verify
 
@@ -66,10 +66,26 @@ def repair(library: Path, model: str = "", model_fingerprint: str = "") -> Repai
     store = Store(library, made.dimension, made.period_seconds)
     segments.rebuild(library, store, store.videos())
     done.mended.append("the index was rebuilt from the tables")
+    _mend_choice(library, made, done)
     if text_tower.is_damaged(library):
         text_tower.forget(library)
         done.mended.append("the damaged text half of the model was deleted; the next index run writes it anew")
     return done
+
+
+def _mend_choice(library: Path, made: Manifest, done: Repair) -> None:
+    """What is derived from the index, and the user's choice of it."""
+    storage = Folder(library)
+    try:
+        index_choice.read_setting(storage)
+    except LibraryDamagedError:
+        index_choice.write_setting(storage, index_choice.AUTO)
+        done.mended.append("the damaged settings.json was set to the index type auto")
+    try:
+        codes.load(library, segments.load(library, made.dimension)[0])
+    except LibraryDamagedError:
+        codes.drop(library)
+        done.mended.append("the damaged codes were deleted: vclip reindex makes them anew")
 
 
 # ---- the manifest

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import manifest, segments, snapshot, text_tower
+from indexer import codes, index_choice, manifest, segments, snapshot, text_tower
 from indexer.discover import fingerprint, printable
 from indexer.errors import LibraryDamagedError, LibraryMismatchError, VClipperError
 from indexer.frame_index import FlatIndex, Moments
@@ -61,6 +61,7 @@ def verify(where: Where, derived: Path, contents: bool = False) -> Iterator[Prob
     except LibraryDamagedError as error:
         yield Problem(error.message, _MEND)
         return
+    yield from _settings(where)
     yield from _rows(store, videos, derived)
     yield from _start(derived, videos)
     for video in videos:
@@ -80,6 +81,13 @@ def _manifests(where: Where) -> Iterator[Problem]:
         raise
     except LibraryDamagedError as error:
         yield Problem(error.message, _MEND)
+
+
+def _settings(where: Where) -> Iterator[Problem]:
+    try:
+        index_choice.read_setting(at(where))
+    except LibraryDamagedError as error:
+        yield Problem(error.message, error.hint)
 
 
 def _orphans(store: Store, videos: Sequence[VideoRow]) -> Iterator[Problem]:
@@ -110,6 +118,7 @@ def _rows(store: Store, videos: Sequence[VideoRow], library: Path) -> Iterator[P
             yield from _same_in_index(video, frames, index)
     if index is not None:
         yield from _moments(index)
+        yield from _codes(library, index)
 
 
 def _index_videos(index: FlatIndex, videos: Sequence[VideoRow]) -> Iterator[Problem]:
@@ -151,6 +160,13 @@ def _moments(index: FlatIndex) -> Iterator[Problem]:
         again = Moments.of(segment.index.reconstruct_n(0, len(segment.rows)))
         if not np.allclose(again.products, segment.moments.products, rtol=1e-3, atol=1e-2):
             yield Problem(f"the sums of index segment {segment.name} do not fit its vectors", _MEND)
+
+
+def _codes(library: Path, index: FlatIndex) -> Iterator[Problem]:
+    try:
+        codes.load(library, index)
+    except LibraryDamagedError as error:
+        yield Problem(error.message, error.hint)
 
 
 def _start(library: Path, videos: Sequence[VideoRow]) -> Iterator[Problem]:

@@ -164,6 +164,27 @@ def test_a_damaged_index_is_not_believed(library, name, how):
     mended(library, expected)
 
 
+def test_a_damaged_choice_of_index(library):
+    expected = rows_of(library)
+    (library.path / "settings.json").write_text('{"index_type": 7')
+    assert "the damaged settings.json was set to the index type auto" in mended(library, expected)
+
+
+def test_damaged_codes_are_not_given_to_faiss(library, monkeypatch):
+    from indexer import codes, index_choice
+
+    monkeypatch.setattr(codes, "TAIL_ROWS", 0)
+    library.reindex("hnsw")
+    assert open_library(library.path).verify() == []
+    expected = rows_of(library)
+    monkeypatch.setattr(index_choice.codes, "_read", lambda *args, **kwargs: pytest.fail("FAISS was asked"))
+    for file in (library.path / "codes").glob("*.faiss"):
+        data = bytearray(file.read_bytes())
+        data[5] ^= 4
+        file.write_bytes(data)
+    assert any("codes were deleted" in line for line in mended(library, expected))
+
+
 def test_a_library_of_schema_1(tmp_path):
     library = open_library(old_library.unpack(1, tmp_path))
     expected = rows_of(library)

@@ -625,7 +625,9 @@ class Library:
         videos = store.videos()
         write_tables(self.path, manifest.load(self.path), zip(videos, store.frames(videos), strict=True))
         self._forget_open_tables()
-        segments.rebuild(self.path, fresh := self._open_store(), fresh.videos())
+        fresh = self._open_store()
+        flat = segments.rebuild(self.path, fresh, fresh.videos())
+        index_choice.follow(self.path, flat, self.index_type, anew=True)
 
     def _forget_open_tables(self) -> None:
         self._store = self._corpus = None
