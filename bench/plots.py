@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -23,6 +23,8 @@ from searcher.similarity import Curve
 
 if TYPE_CHECKING:
     import optuna
+
+    from searcher.search import Timeline
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
 TRUTH = "#009E73"
@@ -94,32 +96,37 @@ def _shortened(text: str, limit: int = 76) -> str:
 
 
 def _draw_similarity(axes: Any, query: Query, curve: Curve, settings: SearchSettings) -> None:
-    processed = postprocess(curve, settings)
-    raw_curve = postprocess(curve, SearchSettings(method=settings.method, postprocess="norm"))
     _shade_truth(axes, query)
+    processed = postprocess(curve, settings)
+    _draw_curves(axes, curve, processed, settings)
+    windows = [(window.start_seconds, window.end_seconds) for window in select(processed, settings)]
+    _draw_windows(axes, windows, f"{settings.method.upper()} windows")
+
+
+def _draw_curves(axes: Any, curve: Curve, processed: Curve, settings: SearchSettings) -> None:
+    """S_c scaled to 0 … 1, what postprocessing made of it, and λ."""
+    raw_curve = postprocess(curve, SearchSettings(method=settings.method, postprocess="norm"))
     axes.plot(*_steps(raw_curve.similarity, curve.period_seconds), color=GREY, lw=0.7, label="$S_c$ (norm)")
     if settings.postprocess != "norm":
         label = f"$S_c$ ({settings.postprocess})"
         axes.plot(*_steps(processed.similarity, curve.period_seconds), color=BLUE, label=label)
-    level = settings.effective_threshold
-    axes.axhline(level, color=RED, lw=0.8, ls="--", label=f"λ = {level:.2f}")
-    windows = select(processed, settings)
-    bottom, top = axes.get_ylim()
-    line = bottom - 0.07 * (top - bottom)
-    for place, window in enumerate(windows):
-        axes.plot(
-            [window.start_seconds, window.end_seconds],
-            [line, line],
-            color=ORANGE,
-            lw=3.5,
-            solid_capstyle="butt",
-            label=f"{settings.method.upper()} windows" if place == 0 else None,
-        )
+    if settings.method != "proposals":  # its λ is no height of this curve
+        level = settings.effective_threshold
+        axes.axhline(level, color=RED, lw=0.8, ls="--", label=f"λ = {level:.2f}")
     axes.set_ylabel("similarity")
 
 
-def _draw_scenes(axes: Any, query: Query, curve: Curve, settings: SearchSettings) -> None:
-    _shade_truth(axes, query)
+def _draw_windows(axes: Any, windows: Sequence[tuple[float, float]], label: str) -> float:
+    """Bars below the curve; returns the height at which they lie."""
+    bottom, top = axes.get_ylim()
+    line = float(bottom - 0.07 * (top - bottom))
+    for place, window in enumerate(windows):
+        named = label if place == 0 else None
+        axes.plot(window, [line, line], color=ORANGE, lw=3.5, solid_capstyle="butt", label=named)
+    return line
+
+
+def _draw_scenes(axes: Any, curve: Curve, settings: SearchSettings) -> None:
     following = curve.next_similarity
     times = (np.arange(len(following)) + 1.0) * curve.period_seconds
     axes.plot(times, following, color=BLUE, label="$CFS_c$")
@@ -143,12 +150,51 @@ def plot_queries(queries: Sequence[Query], curves: Sequence[Curve], settings: Se
     for place, (query, curve) in enumerate(zip(queries, curves, strict=True)):
         upper, lower = axes[2 * place, 0], axes[2 * place + 1, 0]
         _draw_similarity(upper, query, curve, settings)
-        _draw_scenes(lower, query, curve, settings)
+        _shade_truth(lower, query)
+        _draw_scenes(lower, curve, settings)
         letter = f"{chr(ord('A') + place)}  " if len(queries) > 1 else ""
         upper.set_title(f"{letter}“{_shortened(query.text)}”", loc="left", fontweight="bold")
         upper.tick_params(labelbottom=False)
         for panel in (upper, lower):
             panel.set_xlim(0, curve.duration_seconds)
+            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes[-1, 0].set_xlabel("time (s)")
+    figure.align_ylabels()
+    return figure
+
+
+@_styled
+def plot_timelines(
+    timelines: Sequence[Timeline],
+    moments: Sequence[Sequence[tuple[int, float, float]]],
+    query: str,
+    settings: SearchSettings,
+) -> Any:
+    """The curves, cuts and moments of some videos under one query, above each other.
+
+    Args:
+        timelines: what is drawn. moments: of each video, (rank, start seconds, end seconds).
+        query: what was searched for. settings: how.
+
+    Returns:
+        A matplotlib figure; pass it to :func:`save`.
+    """
+    if not timelines:
+        raise InputError("no video to plot")
+    figure, axes = _figure(2 * len(timelines), 1, 2.45 * len(timelines) + 0.35)
+    for place, (timeline, found) in enumerate(zip(timelines, moments, strict=True)):
+        upper, lower = axes[2 * place, 0], axes[2 * place + 1, 0]
+        raw = replace(timeline.curve, similarity=timeline.curve.raw, before=None)
+        _draw_curves(upper, raw, timeline.curve, settings)
+        line = _draw_windows(upper, [(start, end) for _, start, end in found], "moments")
+        for rank, start, end in found:
+            upper.text((start + end) / 2, line, str(rank), ha="center", va="center", fontsize=6)
+        _draw_scenes(lower, timeline.curve, settings)
+        name = timeline.video.path.name.encode("utf-8", "backslashreplace").decode()
+        upper.set_title(_shortened(f"{name}: {query}").replace("$", r"\$"), loc="left", fontweight="bold")
+        upper.tick_params(labelbottom=False)
+        for panel in (upper, lower):
+            panel.set_xlim(0, timeline.curve.duration_seconds)
             panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes[-1, 0].set_xlabel("time (s)")
     figure.align_ylabels()

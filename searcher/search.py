@@ -77,6 +77,22 @@ class Timeline:
 
 
 @dataclass(frozen=True)
+class Scenes:
+    """How one video changes, whatever the query.
+
+    Attributes:
+        video: which.
+        next_similarity: CFS_c, (n-1,). period_seconds: T.
+        cuts: first frames of new scenes by CFS_c and α, (c,).
+    """
+
+    video: VideoRow
+    next_similarity: Float32
+    period_seconds: float
+    cuts: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
 class _View:
     """One video as one query sees it: raw curve, vectors and relevance."""
 
@@ -130,6 +146,13 @@ def timeline(video_id: int, query: Float32, corpus: Corpus, settings: SearchSett
     curve = postprocess(curve_of(video_id, query, corpus, limits), settings)
     cuts = cut_positions(curve.next_similarity, settings.cut_threshold)
     return Timeline(corpus.videos[video_id], curve, cuts, select(curve, settings))
+
+
+def scenes(video_id: int, corpus: Corpus, settings: SearchSettings) -> Scenes:
+    """The scene changes of one video of the corpus; KeyError when the corpus does not hold it."""
+    following = corpus.index.next_similarity(video_id)
+    cuts = cut_positions(following, settings.cut_threshold)
+    return Scenes(corpus.videos[video_id], following, corpus.period_seconds, cuts)
 
 
 def curve_of(

@@ -19,6 +19,7 @@ from vclipper.commands.index import INTERRUPTED, index
 from vclipper.commands.keep import info, list_videos, models, reindex, relink, remove, repair, verify
 from vclipper.commands.search import search
 from vclipper.commands.serve import serve
+from vclipper.commands.show import show
 from vclipper.commands.watch import watch
 
 DEBUG = "VCLIP_DEBUG"
@@ -27,6 +28,7 @@ COMMANDS = (
     index,
     watch,
     search,
+    show,
     serve,
     export,
     info,

@@ -36,7 +36,7 @@ from indexer.verify import Problem, verify
 from searcher.filters import VideoFilter
 from searcher.query import Query, Term, embed, parse
 from searcher.rank import Moment
-from searcher.search import Corpus, Timeline, search, search_sequence, timeline
+from searcher.search import Corpus, Scenes, Timeline, scenes, search, search_sequence, timeline
 from searcher.settings import SearchSettings
 from vclipper.models import canonical_name, fingerprint_of, load_encoder
 
@@ -374,6 +374,18 @@ class Library:
         row = _video_of(video, corpus.videos)
         vector = self._shown(image, like, corpus) if query is None else self._embed(query.first, templates)
         return timeline(row.video_id, vector, corpus, settings or SearchSettings())
+
+    def scenes(self, video: str | int, settings: SearchSettings | None = None) -> Scenes:
+        """How one video changes: CFS_c and its cuts; no query, no model.
+
+        Args:
+            video: as in :meth:`timeline`. settings: its ``cut_threshold`` counts.
+
+        Raises:
+            InputError: a video that the library does not know.
+        """
+        corpus = self._filled_corpus()
+        return scenes(_video_of(video, corpus.videos).video_id, corpus, settings or SearchSettings())
 
     def _filled_corpus(self) -> Corpus:
         corpus = self.corpus()

@@ -19,6 +19,7 @@ from vclipper.commands.options import (
     settings_of,
     settings_options,
 )
+from vclipper.commands.plot import Question, plot_found, plot_output
 
 
 class _Search(SectionedCommand):
@@ -26,7 +27,7 @@ class _Search(SectionedCommand):
         "What to look for": ("image", "like", "templates"),
         "Where": ("within",),
         "How much to show": ("top", "per_video", "videos", "min_score", "show_all", "fold"),
-        "How to show it": ("as_json", "as_csv"),
+        "How to show it": ("as_json", "as_csv", "thumbnails", "plot"),
         "Where to put it": ("target", "formats", "exact", "pad_seconds", "title", "overwrite"),
         "How the ends are found": (
             "method",
@@ -60,6 +61,8 @@ class _Search(SectionedCommand):
 @library_option
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--thumbnails", is_flag=True, help="Show a still of each moment, in terminals that can.")
+@click.option("--plot", metavar="FILE.png", help="Draw the curves, cuts and moments of the first videos.")
 @click.option("--export", "target", metavar="DIR", help="Also write the moments as clips, timelines …: --format.")
 @export_options
 def search(
@@ -79,6 +82,8 @@ def search(
     library: str | None,
     as_json: bool,
     as_csv: bool,
+    thumbnails: bool,
+    plot: str | None,
     target: str | None,
     formats: str | None,
     exact: bool,
@@ -95,23 +100,30 @@ def search(
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other", "Choose one")
     text = " ".join(query) if query else None
-    asked = text or like or image or ""
-    wish = wish_of(target, formats, exact, pad_seconds, title, overwrite, asked) if target else None
+    question = Question(text, image, like, templates or ("{}",))
+    wish = wish_of(target, formats, exact, pad_seconds, title, overwrite, question.words) if target else None
     videos = filter_of(within, min_length, max_length, after, before)
     settings = settings_of(settings_file, {**given, **({"min_score": -1000.0} if show_all else {})})
+    drawing = plot_output(plot, overwrite) if plot else None
     from vclipper import output
 
-    moments = open_library(library, device).search(
-        text, image, settings, videos, model, like, templates or ("{}",)
-    )
+    opened = open_library(library, device)
+    moments = opened.search(text, image, settings, videos, model, like, question.templates)
     if as_json:
-        click.echo(output.moments_json(moments, asked))
+        click.echo(output.moments_json(moments, question.words))
     elif as_csv:
-        click.echo(output.moments_csv(moments, asked))
+        click.echo(output.moments_csv(moments, question.words))
     elif moments:
         output.print_moments(moments)
     else:
         click.echo("Nothing found. Try other words, --all, or a lower --threshold.")
+    if thumbnails and moments:
+        from vclipper.terminal import print_stills
+
+        print_stills(moments)
+    if drawing and moments:
+        plotted = plot_found(opened, moments, question, settings, drawing)
+        click.echo(f"wrote {output.short_path(plotted)}", err=as_json or as_csv)
     if target and wish and moments:
-        return export_found(moments, asked, target, wish, to_stderr=as_json or as_csv)
+        return export_found(moments, question.words, target, wish, to_stderr=as_json or as_csv)
     return 0
