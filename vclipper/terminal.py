@@ -13,7 +13,7 @@ from indexer.errors import VideoError
 from vclipper.output import console, short_path, timecode
 
 if TYPE_CHECKING:
-    from searcher.rank import Moment
+    from vclipper.export import ExportMoment
 
 _ROWS = 7
 _MARGIN = 7
@@ -108,7 +108,7 @@ def _bar(start: float, end: float, label: str, duration_seconds: float, columns:
     return f"{row[:place]} {label} {row[place + len(label) + 2 :]}"
 
 
-def print_stills(moments: Iterable[Moment]) -> None:
+def print_stills(moments: Iterable[ExportMoment]) -> None:
     """A still from the middle of each moment, where the terminal can show pictures; else one line that says so."""
     out = console()
     if not out.is_terminal or out.color_system is None:

@@ -118,9 +118,10 @@ def search(
     else:
         click.echo("Nothing found. Try other words, --all, or a lower --threshold.")
     if thumbnails and moments:
+        from vclipper.export import ExportMoment
         from vclipper.terminal import print_stills
 
-        print_stills(moments)
+        print_stills([ExportMoment.of(moment) for moment in moments])
     if drawing and moments:
         plotted = plot_found(opened, moments, question, settings, drawing)
         click.echo(f"wrote {output.short_path(plotted)}", err=as_json or as_csv)
