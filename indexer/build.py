@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from indexer.decoders import Decoded, Failed, Finished, Message, Opened, decode_all
 from indexer.discover import printable
-from indexer.encoder import Encoder
-from indexer.errors import VClipperError
+from indexer.encoder import Encoder, is_out_of_memory
+from indexer.errors import ModelError, VClipperError
 from indexer.plan import Job, Plan
 from indexer.settings import IndexSettings
 from indexer.store import Store, VideoFrames, VideoRow
@@ -190,7 +190,8 @@ class Pipeline:
             for message in messages:
                 self._take(message, jobs)
                 meter.count(message, self._open)
-            self._encode(len(self._waiting))
+            while self._waiting:
+                self._encode(min(len(self._waiting), self._batch_size))
         finally:
             messages.close()  # type: ignore[attr-defined]
             self._flush()
@@ -221,21 +222,36 @@ class Pipeline:
         """Embed the first ``count`` waiting pictures, always in batches of one size.
 
         Matrix products of other shapes round differently: with padding, a frame's vector does not
-        depend on where a run was interrupted.
+        depend on where a run was interrupted. Where the memory does not suffice, nothing is embedded
+        but batches are half as large from then on.
         """
-        if count == 0:
-            return
-        some, self._waiting = self._waiting[:count], self._waiting[count:]
+        some = self._waiting[:count]
         pictures = np.zeros((self._batch_size, *some[0][1].shape), np.uint8)
         for place, (_, picture) in enumerate(some):
             pictures[place] = picture
-        vectors = self._encoder.encode_pictures(pictures)[:count].astype(np.float16)
+        try:
+            vectors = self._encoder.encode_pictures(pictures)[:count].astype(np.float16)
+        except (MemoryError, RuntimeError) as error:
+            self._halve(error)
+            return
+        del self._waiting[:count]
         for (job, _), vector in zip(some, vectors, strict=True):
             video = self._open[job]
             video.vectors.append(vector)
             video.frames_encoded += 1
         for job in dict.fromkeys(job for job, _ in some):
             self._collect(job)
+
+    def _halve(self, error: Exception) -> None:
+        """Smaller batches after ``error``, which is raised again unless it says that memory ran out."""
+        if not is_out_of_memory(error):
+            raise error
+        if self._batch_size == 1:
+            raise ModelError(
+                f"the memory of {self._encoder.device} does not suffice for one picture",
+                "Close other programs, use --device cpu, or a smaller model",
+            ) from error
+        self._batch_size //= 2
 
     def _collect(self, job: int) -> None:
         """A video whose frames are all encoded waits for the next commit."""

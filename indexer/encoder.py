@@ -127,6 +127,12 @@ class OpenClipEncoder:
         return next(self.network.visual.parameters()).dtype
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an encoder failed for want of memory: CUDA's, or the machine's."""
+    words = ("out of memory", "can't allocate memory", "failed to allocate")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+
+
 def pick_device(device: str) -> str:
     """``auto`` → ``cuda`` where a computation on the GPU works, else ``cpu``.
 

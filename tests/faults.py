@@ -36,10 +36,10 @@ import lancedb  # noqa: F401
 import pyarrow  # noqa: F401
 
 import indexer.decoders
-from indexer.errors import LibraryError, LibraryLockedError, VClipperError
+from indexer.errors import LibraryError, LibraryLockedError, ModelError, VClipperError
 from indexer.settings import IndexSettings
 from searcher.settings import SearchSettings
-from tests.fakes import COLOURS, make_film, open_library, rows_of
+from tests.fakes import COLOURS, ColourEncoder, make_film, open_library, rows_of
 from vclipper.library import Library
 
 SHARP = SearchSettings(method="vc1", postprocess="norm", threshold=0.8, fold=False)
@@ -502,6 +502,38 @@ def other_machine(truth: Truth, folder: Path, rounds: int, rng: random.Random) -
     return outcome
 
 
+def encoder_memory(truth: Truth, folder: Path, rounds: int, rng: random.Random) -> Outcome:
+    """An encoder that runs out of memory at random calls: batches halve; at one picture it says so."""
+    outcome = Outcome()
+    for number in range(rounds):
+        library = folder / f"memory{number}"
+
+        def work(library: Path = library, seed: int = number) -> str:
+            chance, real = random.Random(seed), ColourEncoder.encode_pictures
+            failed = [0]
+
+            def cramped(encoder: ColourEncoder, pictures: Any) -> Any:
+                if chance.random() < 0.3:
+                    failed[0] += 1
+                    raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+                return real(encoder, pictures)
+
+            ColourEncoder.encode_pictures = cramped  # type: ignore[method-assign]
+            try:
+                index(library, truth.films)
+                seen = "halved" if failed[0] else "enough"
+            except ModelError:
+                seen = "said so at one picture"
+            finally:
+                ColourEncoder.encode_pictures = real  # type: ignore[method-assign]
+            index_whole(library, truth.films, truth)
+            return seen
+
+        _judge(outcome, work)
+        shutil.rmtree(library, ignore_errors=True)
+    return outcome
+
+
 FAULTS: dict[str, Callable[[Truth, Path, int, random.Random], Outcome]] = {
     "kill": kill,
     "damage": damage,
@@ -511,6 +543,7 @@ FAULTS: dict[str, Callable[[Truth, Path, int, random.Random], Outcome]] = {
     "two-writers": two_writers,
     "read-only": read_only,
     "other-machine": other_machine,
+    "encoder-memory": encoder_memory,
 }
 NEED_MOUNT = frozenset({"disk-full", "read-only"})
 

@@ -22,6 +22,7 @@ ROUNDS = {
     "two-writers": 10,
     "read-only": 4,
     "other-machine": 2,
+    "encoder-memory": 10,
 }
 
 

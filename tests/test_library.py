@@ -21,7 +21,7 @@ from indexer.errors import (
 from indexer.lock import writing
 from indexer.settings import IndexSettings
 from searcher.settings import SearchSettings
-from tests.fakes import make_film, open_library, picture, rows_of
+from tests.fakes import ColourEncoder, make_film, open_library, picture, rows_of
 from vclipper.library import Library, default_place
 
 SHARP = SearchSettings(method="vc1", postprocess="norm", threshold=0.8, fold=False)
@@ -314,6 +314,39 @@ def test_a_crashing_decoder_costs_its_file(own_films, tmp_path, monkeypatch):
     assert names(report.failed) == ["a.mp4"]
     assert "SIGSEGV" in report.failed[0].note
     assert names(report.added) == ["b.mp4"]
+
+
+class Cramped(ColourEncoder):
+    """Has memory for ``room`` pictures at once."""
+
+    def __init__(self, room: int, name: str = "colours") -> None:
+        super().__init__(name)
+        self.room, self.sizes = room, []
+
+    def encode_pictures(self, pictures):
+        self.sizes.append(len(pictures))
+        if len(pictures) > self.room:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().encode_pictures(pictures)
+
+
+def test_batches_halve_when_the_memory_does_not_suffice(films, filled, tmp_path):
+    cramped = Cramped(3)
+    library = Library(tmp_path / "lib", "cpu", lambda name, device: cramped)
+    assert library.index([films], settings=IndexSettings(batch_size=16, workers=1)).ok
+    assert rows_of(library) == rows_of(filled)
+    assert cramped.sizes[:3] == [16, 8, 4]
+    assert set(cramped.sizes[3:]) == {2}
+
+
+def test_no_memory_for_one_picture_is_said_and_costs_nothing(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films / "a.mp4"])
+    cramped = Library(tmp_path / "lib", "cpu", lambda name, device: Cramped(0, name))
+    with pytest.raises(ModelError, match="memory of cpu does not suffice for one picture"):
+        cramped.index([own_films])
+    assert library.verify() == []
+    assert names(library.index([own_films]).added) == ["b.mp4"]
 
 
 def test_ctrl_c_keeps_what_is_finished(own_films, tmp_path):
