@@ -55,7 +55,7 @@ class Site:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(self.library.parent / "cache")},
         )
         assert process.stdout is not None
         self._process = process

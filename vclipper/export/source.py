@@ -103,6 +103,17 @@ def cuts_of(moments: Sequence[ExportMoment], output: Output, options: ExportOpti
     return [found[place] for place in sorted(found)]
 
 
+def whole_video(path: Path) -> Cut:
+    """All frames of a file as one cut; its ``stretch`` is left empty.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    with _opened(path) as (source, _):
+        end = source.duration_seconds
+        return Cut(ExportMoment(path, 0.0, end), source, 0.0, end, 0.0, end, Stretch((), True))
+
+
 def _cuts_in(
     path: Path, moments: dict[int, ExportMoment], output: Output, pad_seconds: float
 ) -> Iterator[tuple[int, Cut]]:

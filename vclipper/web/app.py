@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from vclipper import __version__
 from vclipper.web import errors
 from vclipper.web.guard import Access, Guard
-from vclipper.web.routes import library, media, search
+from vclipper.web.routes import exporting, library, media, playback, runs, search
 from vclipper.web.schemas import ErrorResponse
 from vclipper.web.service import Service
 
@@ -40,9 +40,10 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     )
     app.state.service = service
     errors.install(app)
-    for routes in (library.router, search.router, media.router):
-        app.include_router(routes, prefix=API)
-    app.include_router(media.bytes_router)
+    for subject in (library, search, media, playback, exporting, runs):
+        app.include_router(subject.router, prefix=API)
+    for subject in (media, playback):
+        app.include_router(subject.bytes_router)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Guard, access=access or Access())

@@ -223,6 +223,36 @@ class Playback(BaseModel):
     reason: str
 
 
+# ---- export
+
+
+class ExportedMoment(_Request):
+    """A moment of the library, as it is to be cut."""
+
+    video_id: VideoId
+    start_seconds: Seconds
+    end_seconds: Seconds
+    query: Annotated[str, Field(max_length=MAX_QUERY_LENGTH)] = ""
+    score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    note: Annotated[str, Field(max_length=MAX_QUERY_LENGTH)] = ""
+
+
+class ExportSettings(_Request):
+    """``pad_seconds`` before and after; ``exact`` encodes clips anew."""
+
+    pad_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 0.0
+    exact: bool = False
+
+
+class ExportRequest(_Request):
+    """What is exported, as what, and how."""
+
+    format: Annotated[str, Field(max_length=32)]
+    name: Annotated[str, Field(min_length=1, max_length=100)] = "moments"
+    moments: list[ExportedMoment] = Field(min_length=1, max_length=1_000)
+    options: ExportSettings = ExportSettings()
+
+
 # ---- index runs
 
 

@@ -17,7 +17,9 @@ from vclipper.library import Library, LoadEncoder
 from vclipper.models import load_encoder
 from vclipper.web.errors import NotFoundError
 from vclipper.web.files import Files
+from vclipper.web.index_runs import IndexRuns
 from vclipper.web.pictures import Pictures
+from vclipper.web.proxies import Proxies
 from vclipper.web.workers import Workers
 
 if TYPE_CHECKING:
@@ -48,11 +50,20 @@ class Service:
         self.files = Files()
         self.answers: Recent[list[Moment]] = Recent(_REMEMBERED_ANSWERS)
         self.stills: Recent[bytes] = Recent(_REMEMBERED_STILLS)
+        self.reasons: Recent[str] = Recent(_REMEMBERED_STILLS)
+        self.runs = IndexRuns(self.library)
 
     @cached_property
     def still_workers(self) -> Workers:
         """Processes that decode single pictures."""
         return Workers(max(1, (os.cpu_count() or 2) // 2), _STILL_SILENCE_SECONDS)
+
+    @cached_property
+    def proxies(self) -> Proxies:
+        """Copies for browsers, in the user's cache folder."""
+        from platformdirs import user_cache_path
+
+        return Proxies(user_cache_path("vclipper") / "proxies")
 
     def exists(self) -> bool:
         """Whether there is a library yet."""
@@ -71,6 +82,8 @@ class Service:
 
     def close(self) -> None:
         """End what runs in the background."""
+        self.runs.close()
+        self.proxies.close()
         self.still_workers.close()
 
 
