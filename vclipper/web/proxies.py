@@ -1,4 +1,4 @@
-"""What browsers cannot play, as a copy that they can: H.264 and AAC in MP4, made once, in a cache of bounded size."""
+"""What browsers cannot play, as a copy that they can: H.264 and AAC in MP4, made once, in a cache with a bound."""
 
 from __future__ import annotations
 
