@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -163,6 +164,18 @@ def test_chapters_as_webvtt(film, tmp_path):
 
 
 # ---- names
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_a_name_that_is_not_utf_8_is_exported(film, tmp_path, name):
+    odd = tmp_path / os.fsdecode(b"b\xffd.mp4")
+    odd.write_bytes(film.read_bytes())
+    done = export([ExportMoment(odd, 1, 2, "x")], name, tmp_path / "out")
+    assert done.ok
+    for file in done.files:
+        file.name.encode()
+    if name != "clips":
+        done.files[0].read_text(encoding="utf-8")
 
 
 @given(st.text())

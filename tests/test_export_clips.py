@@ -17,7 +17,9 @@ from tests.media import (
     MadeVideo,
     Recipe,
     can_encode,
+    cut,
     encoder_of,
+    garble,
     make,
     make_named,
     patch_display_matrix,
@@ -332,14 +334,21 @@ def test_a_read_only_folder_is_said(made, tmp_path):
 
 
 def test_a_damaged_place_is_encoded_as_far_as_it_goes(made, tmp_path):
-    from tests.media import cut
-
     path = tmp_path / "short.ts"
     path.write_bytes(made("ts-h264").path.read_bytes())
     cut(path, 0.6)
     numbers = numbers_in(clip(path, 1, 8, tmp_path / "out").files[0])
     assert numbers[:50] == list(range(25, 75))
     assert len(numbers) < 175
+
+
+def test_damage_inside_a_clip_is_said(made, tmp_path):
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(made("mp4-h264").path.read_bytes())
+    garble(path, 0.3, 0.4)
+    done = clip(path, 1, 6, tmp_path / "out")
+    assert len(done.notes) == 1
+    assert "may lack frames: the source is damaged there" in done.notes[0]
 
 
 # ---- real clips

@@ -12,7 +12,7 @@ import opentimelineio as otio
 import pytest
 
 from indexer.errors import VideoError
-from tests.media import RECIPES, make
+from tests.media import RECIPES, can_encode, make, make_unseekable
 from vclipper.export import ExportMoment, ExportOptions, export
 from vclipper.export.rates import KNOWN_RATES, frame_rate
 
@@ -331,3 +331,17 @@ def test_json_of_search_can_be_exported_again(films, tmp_path):
     moments = [ExportMoment(films["25"].path, 1, 2.04, "a dog", 1.5, "note")]
     rows = json.loads(export(moments, "json", tmp_path).files[0].read_text())
     assert ExportMoment(Path(rows[0].pop("path")), **rows[0]) == moments[0]
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_a_video_without_a_length_in_its_header(read, tmp_path, format_name):
+    if not can_encode("libvpx"):
+        pytest.skip("this PyAV has no libvpx")
+    recipe = replace(RECIPES["webm-vp8"], frame_count=400, width=64, height=48)
+    path = make_unseekable(tmp_path / "live.webm", recipe).path
+    done = export([ExportMoment(path, 13, 15)], format_name, tmp_path / "out")
+    timeline = read(done.files[0], format_name, Fraction(25))
+    (clip,) = video_clips(timeline)
+    assert (clip.source_range.start_time.value, clip.source_range.end_time_exclusive().value) == (325, 375)
+    if format_name != "edl":
+        assert clip.media_reference.available_range.duration.value == 400

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from indexer.container import printable
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output, safe_name
 from vclipper.export.players import padded
@@ -18,7 +19,7 @@ Chapter = tuple[int, int, ExportMoment]
 def write_ffmetadata(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
     """``ffmpeg -i film.mp4 -i film.ffmeta -map_metadata 1 -codec copy out.mp4`` puts the chapters into a film."""
     for path, chapters in _by_video(moments, options):
-        lines = [";FFMETADATA1", f"title={_escaped(path.stem)}"]
+        lines = [";FFMETADATA1", f"title={_escaped(printable(Path(path.stem)))}"]
         for start, end, moment in chapters:
             title = _escaped(_title(moment))
             lines += ["[CHAPTER]", "TIMEBASE=1/1000", f"START={start}", f"END={end}", f"title={title}"]

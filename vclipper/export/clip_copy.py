@@ -110,8 +110,12 @@ def _order_slack_seconds(source: Source) -> float:
 
 def _closed(frames: Sequence[StoredFrame], last: int) -> int:
     """The first place at or after ``last`` where nothing stored later is shown earlier: no gap at the end."""
-    while any(later.start_seconds < max(frames[: last + 1]).start_seconds for later in frames[last + 1 :]):
+    starts = [frame.start_seconds for frame in frames]
+    earliest_from = [*itertools.accumulate(reversed(starts), min)][::-1]
+    latest = max(starts[: last + 1])
+    while last + 1 < len(starts) and earliest_from[last + 1] < latest:
         last += 1
+        latest = max(latest, starts[last])
     return last
 
 

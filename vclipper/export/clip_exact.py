@@ -22,6 +22,7 @@ from vclipper.export.source import Cut
 
 if TYPE_CHECKING:
     from indexer.clock import TimedFrame
+    from indexer.video_types import Progress
 
 _SAME_SECONDS = 1e-6
 _Ordered: TypeAlias = tuple[float, Any]
@@ -39,21 +40,28 @@ def write_exact(cut: Cut, target: Path) -> list[str]:
     """
     import av
 
+    from indexer.video_types import Progress
+
+    progress = Progress()
     try:
         with contextlib.ExitStack() as stack:
             made = stack.enter_context(av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}))
-            streams, remarks = _streams(cut, made, stack)
+            streams, remarks = _streams(cut, made, stack, progress)
             for _, packet in heapq.merge(*streams, key=lambda ordered: ordered[0]):
                 made.mux(packet)
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise VideoError(f"{printable(cut.source.path)} cannot be encoded: {reason}") from error
+    if progress.damage:
+        remarks.append(f"may lack frames: the source is damaged there ({progress.damage[0]})")
     return remarks
 
 
-def _streams(cut: Cut, made: Any, stack: contextlib.ExitStack) -> tuple[list[Iterator[_Ordered]], list[str]]:
+def _streams(
+    cut: Cut, made: Any, stack: contextlib.ExitStack, progress: Progress
+) -> tuple[list[Iterator[_Ordered]], list[str]]:
     """The encoded picture and sound of the new file, lazily; and remarks."""
-    frames = _pictures(cut, stack)
+    frames = _pictures(cut, stack, progress)
     first = next(frames, None)
     if first is None:
         where = f"{cut.first_seconds:.2f} s"
@@ -69,17 +77,16 @@ def _streams(cut: Cut, made: Any, stack: contextlib.ExitStack) -> tuple[list[Ite
     return streams, remarks
 
 
-def _pictures(cut: Cut, stack: contextlib.ExitStack) -> Iterator[TimedFrame]:
-    """The decoded frames of the cut."""
+def _pictures(cut: Cut, stack: contextlib.ExitStack, progress: Progress) -> Iterator[TimedFrame]:
+    """The decoded frames of the cut; damage goes into ``progress``."""
     from indexer.decode_pyav import frames_in_order
-    from indexer.video_types import Progress
 
     info = cut.source.info
     container = stack.enter_context(open_container(cut.source.path))
     stream = container.streams[info.stream_index]
     if info.container not in DECODE_TIME_CONTAINERS:  # frame threads blur the times of those
         stream.thread_type = "AUTO"
-    for timed in frames_in_order(container, stream, info, cut.first_seconds, Progress()):
+    for timed in frames_in_order(container, stream, info, cut.first_seconds, progress):
         if timed.start_seconds >= cut.stop_seconds - _SAME_SECONDS:
             return
         if timed.start_seconds >= cut.first_seconds - _SAME_SECONDS:

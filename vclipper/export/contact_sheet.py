@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.container import printable
@@ -87,14 +86,12 @@ def _card(rank: int, moment: ExportMoment, output: Output) -> str:
 
     start, end = timecode(moment.start_seconds), timecode(moment.end_seconds)
     try:
-        words = f"{moment.path.stem} at {timecode(_middle(moment))}"
+        words = f"{moment.file_name} at {timecode(_middle(moment))}"
         picture = f'<img src="{_data_uri(still(moment.path, _middle(moment)))}" alt="{_shown(words)}">'
     except VideoError as error:
         output.note(f"without a picture: {error.message}")
         picture = "<p>no picture</p>"
-    name = (
-        f'<p class="soft" title="{_shown(printable(moment.path))}">{_shown(printable(Path(moment.path.name)))}</p>'
-    )
+    name = f'<p class="soft" title="{_shown(printable(moment.path))}">{_shown(moment.file_name)}</p>'
     lines = [
         f'<p class="time">{rank}. {start} – {end}</p>',
         f"<p>{_shown(moment.query)}</p>" if moment.query else "",

@@ -47,6 +47,11 @@ class ExportMoment:
         return cls(moment.path, moment.start_seconds, moment.end_seconds, query, moment.score, note)
 
     @property
+    def file_name(self) -> str:
+        """The file's name as text, whatever bytes it is made of."""
+        return printable(Path(self.path.name))
+
+    @property
     def label(self) -> str:
         """What it is called in lists: the query, or the video's name where there is none."""
         return " ".join(self.query.split()) or printable(Path(self.path.stem))

@@ -147,24 +147,30 @@ def _opened(path: Path) -> Iterator[tuple[Source, FrameReader]]:
     with open_container(path) as container:
         stream = container.streams[info.stream_index]
         reader = FrameReader(container, stream, info, usual_step(info))
-        yield _source(path, info, container, stream, reader.head()), reader
+        yield _source(path, info, container, stream, reader), reader
 
 
-def _source(path: Path, info: VideoInfo, container: Any, stream: Any, head: Stretch) -> Source:
+def _source(path: Path, info: VideoInfo, container: Any, stream: Any, reader: FrameReader) -> Source:
+    head = reader.head()
     told = [stream.guessed_rate, stream.average_rate, stream.base_rate]
     rate = frame_rate(head.starts_seconds, [Fraction(r) if r else None for r in told])
-    end = head.end_seconds(1 / float(rate.per_second))
-    duration = info.duration_seconds if info.duration_seconds and not head.reaches_end else end
     return Source(
         path=path,
         info=info,
         rate=rate,
-        duration_seconds=duration,
+        duration_seconds=_duration(info, head, reader, 1 / float(rate.per_second)),
         start_timecode=_start_timecode(container, stream),
         audio_streams=tuple(audio.index for audio in container.streams.audio),
         time_base=Fraction(stream.time_base),
         audio_channels=tuple(audio.codec_context.channels for audio in container.streams.audio),
     )
+
+
+def _duration(info: VideoInfo, head: Stretch, reader: FrameReader, step_seconds: float) -> float:
+    """Of the picture: to the end of its last frame, or as the header tells it."""
+    if head.reaches_end:
+        return head.end_seconds(step_seconds)
+    return info.duration_seconds or reader.everything().end_seconds(step_seconds)
 
 
 def _start_timecode(container: Any, stream: Any) -> str:

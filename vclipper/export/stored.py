@@ -5,6 +5,7 @@ Times are seconds since the first frame shown, as everywhere (:mod:`indexer.cloc
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
@@ -53,7 +54,7 @@ class Stretch:
     frames: tuple[StoredFrame, ...]
     reaches_end: bool
 
-    @property
+    @functools.cached_property
     def starts_seconds(self) -> list[float]:
         """When the frames begin, in the order they are shown; those before the first one shown are left out."""
         return sorted(frame.start_seconds for frame in self.frames if frame.start_seconds > -1e-6)
@@ -83,7 +84,7 @@ class FrameReader:
     def head(self) -> Stretch:
         """The first frames of the file."""
         if self._info.container not in INDEXED_CONTAINERS:
-            return self._everything()
+            return self.everything()
         frames = list(itertools.islice(_frames(self.packets_from(0.0)), _HEAD_FRAMES))
         return Stretch(tuple(frames), len(frames) < _HEAD_FRAMES)
 
@@ -93,12 +94,13 @@ class FrameReader:
         Formats in which jumps go astray are read from their start; that is done once.
         """
         if self._info.container not in INDEXED_CONTAINERS:
-            return self._everything()
+            return self.everything()
         return _until(end_seconds, _frames(self.packets_from(start_seconds)))
 
-    def _everything(self) -> Stretch:
+    def everything(self) -> Stretch:
+        """All frames, read once."""
         if self._all is None:
-            self._all = Stretch(tuple(_frames(self._read_on())), True)
+            self._all = Stretch(tuple(_frames(self.packets_from(0.0))), True)
         return self._all
 
     def packets_from(self, seconds: float) -> Iterator[TimedPacket]:

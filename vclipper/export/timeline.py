@@ -95,9 +95,9 @@ def _clip(cut: Cut, per_second: float, *, with_marker: bool) -> Any:
     media = schema.ExternalReference(
         target_url=source.path.as_uri(), available_range=_range(zero, zero + length, per_second)
     )
-    media.name = source.path.name
+    media.name = cut.moment.file_name
     clip = schema.Clip(
-        name=source.path.name,
+        name=cut.moment.file_name,
         media_reference=media,
         source_range=_range(zero + first, zero + stop, per_second),
         metadata={"vclipper": facts(cut)},
