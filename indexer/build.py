@@ -24,6 +24,7 @@ from indexer.errors import ModelError, VClipperError
 from indexer.plan import Job, Plan
 from indexer.settings import IndexSettings
 from indexer.store import Store, VideoFrames, VideoRow
+from indexer.thumbnails import Thumbnails
 from indexer.video import DecodeOutcome, VideoInfo
 
 
@@ -156,6 +157,7 @@ class Pipeline:
         settings: sizes and bounds.
         sink: takes finished videos and failures.
         on_progress: called after each message.
+        thumbnails: where they are kept; None makes none.
     """
 
     def __init__(
@@ -165,7 +167,9 @@ class Pipeline:
         settings: IndexSettings,
         sink: Sink,
         on_progress: OnProgress,
+        thumbnails: Thumbnails | None = None,
     ) -> None:
+        self._thumbnails = thumbnails
         self._period_seconds, self._encoder, self._settings = period_seconds, encoder, settings
         self._sink, self._on_progress = sink, on_progress
         self._batch_size = settings.batch_size_on(encoder.device)
@@ -184,6 +188,7 @@ class Pipeline:
             self._encoder.picture,
             self._settings.worker_count,
             self._settings.decode_timeout_seconds,
+            [self._thumbnails.part(job.video_id) for job in jobs] if self._thumbnails else None,
         )
         meter = _Meter(jobs, self._period_seconds, self._on_progress)
         try:
@@ -307,15 +312,18 @@ class Committer:
     Args:
         store: the tables, under the write lock.
         report: filled in as videos are committed.
+        thumbnails: those that become visible with their videos; None where none are made.
     """
 
-    def __init__(self, store: Store, report: IndexReport) -> None:
-        self._store, self._report = store, report
+    def __init__(self, store: Store, report: IndexReport, thumbnails: Thumbnails | None = None) -> None:
+        self._store, self._report, self._thumbnails = store, report, thumbnails
         self._live = _Live(store.videos())
 
     def commit(self, videos: Sequence[Indexed]) -> None:
         """See :class:`Sink`."""
         changed = self._live.admit([video.row for video in videos])
+        if self._thumbnails:
+            self._thumbnails.publish(video.row.video_id for video in videos)
         self._store.commit([(video.row, video.frames) for video in videos], changed)
         for video in videos:
             self._note(video.job, video.row)
@@ -404,6 +412,7 @@ def index_files(
     encoder: Callable[[], Encoder],
     settings: IndexSettings,
     on_progress: OnProgress = lambda progress: None,
+    thumbnails: Thumbnails | None = None,
 ) -> IndexReport:
     """Carry out ``plan`` (the caller holds the write lock); ``encoder`` is called only if there is work for it.
 
@@ -420,8 +429,8 @@ def index_files(
         if plan.rows:
             store.commit([], plan.rows)
         if plan.jobs:
-            sink = Committer(store, report)
-            Pipeline(store.period_seconds, encoder(), settings, sink, on_progress).run(plan.jobs)
+            sink = Committer(store, report, thumbnails)
+            Pipeline(store.period_seconds, encoder(), settings, sink, on_progress, thumbnails).run(plan.jobs)
     except KeyboardInterrupt:
         report.interrupted = True
     report.elapsed_seconds = time.monotonic() - started

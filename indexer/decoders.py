@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from indexer.errors import VClipperError, VideoError
-from indexer.frames import FrameBatch, PictureSpec
+from indexer.frames import FrameBatch, PictureSpec, sample_count
+from indexer.thumbnails import ThumbnailWriter, thumbnail_spec
 from indexer.video import DecodeOutcome, VideoInfo, decode, probe
 
 #: Frames of one message: few enough that a slow decoder reports in time, many enough to be cheap.
@@ -68,6 +69,8 @@ class Failed:
 
 
 Message = Opened | Decoded | Finished | Failed
+_Job = tuple[int, Path, Path | None]
+"""The file's place, its path, where its thumbnails go."""
 
 
 def decode_all(
@@ -76,16 +79,19 @@ def decode_all(
     picture: PictureSpec,
     workers: int,
     timeout_seconds: float,
+    thumbnails: Sequence[Path] | None = None,
 ) -> Iterator[Message]:
     """Decode ``files`` side by side; each message's ``job`` is the file's place in ``files``.
+
+    ``thumbnails`` tells where each file's thumbnails are written, see :mod:`indexer.thumbnails`; None for none.
 
     Of one file the messages come in order: Opened, Decoded…, then Finished or Failed. Closing the
     iterator stops the workers. ``workers`` counts cores: where there are fewer files, each is decoded by
     several threads.
     """
-    jobs: queue.SimpleQueue[tuple[int, Path] | None] = queue.SimpleQueue()
-    for job in enumerate(files):
-        jobs.put(job)
+    jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+    for job, path in enumerate(files):
+        jobs.put((job, path, thumbnails[job] if thumbnails else None))
     cores, workers = workers, max(1, min(workers, len(files)))
     task = (period_seconds, picture, max(1, cores // workers))
     for _ in range(workers):
@@ -117,7 +123,7 @@ class _Keeper(threading.Thread):
 
     def __init__(
         self,
-        jobs: queue.SimpleQueue[tuple[int, Path] | None],
+        jobs: queue.SimpleQueue[_Job | None],
         out: queue.Queue[Message | None],
         stop: threading.Event,
         task: tuple[float, PictureSpec, int],
@@ -139,11 +145,11 @@ class _Keeper(threading.Thread):
             self._end_worker()
             self._put(None)
 
-    def _one_file(self, job: int, path: Path) -> None:
+    def _one_file(self, job: int, path: Path, thumbnails: Path | None) -> None:
         try:
             if self._process is None:
                 self._start_worker()
-            self._pipe.send((job, path))
+            self._pipe.send((job, path, thumbnails))
             while not self._stop_requested.is_set():
                 message = self._receive(path)
                 self._put(message)
@@ -210,8 +216,8 @@ def _work(pipe: Connection, period_seconds: float, picture: PictureSpec, threads
     pipe.send("ready")
     with contextlib.suppress(EOFError, OSError):  # the main process is gone
         while True:
-            job, path = pipe.recv()
-            for message in _messages(job, path, period_seconds, picture, threads):
+            job, path, thumbnails = pipe.recv()
+            for message in _messages(job, path, period_seconds, picture, threads, thumbnails):
                 pipe.send(message)
 
 
@@ -224,12 +230,14 @@ def die_with_parent() -> None:
 
 
 def _messages(
-    job: int, path: Path, period_seconds: float, picture: PictureSpec, threads: int
+    job: int, path: Path, period_seconds: float, picture: PictureSpec, threads: int, thumbnails: Path | None
 ) -> Iterator[Message]:
     try:
         info = probe(path)
         yield Opened(job, info)
-        outcome = yield from _batches(job, path, info, period_seconds, picture, threads)
+        frames = sample_count(min(info.duration_seconds or 0.0, 1e9), period_seconds)
+        with contextlib.nullcontext() if thumbnails is None else ThumbnailWriter(thumbnails, frames) as writer:
+            outcome = yield from _batches(job, path, info, period_seconds, picture, threads, writer)
         yield Finished(job, outcome)
     except VClipperError as error:
         yield Failed(job, error)
@@ -238,7 +246,13 @@ def _messages(
 
 
 def _batches(
-    job: int, path: Path, info: VideoInfo, period_seconds: float, picture: PictureSpec, threads: int
+    job: int,
+    path: Path,
+    info: VideoInfo,
+    period_seconds: float,
+    picture: PictureSpec,
+    threads: int,
+    thumbnails: ThumbnailWriter | None,
 ) -> Generator[Message, None, DecodeOutcome]:
     decoding = decode(path, info, period_seconds, threads=threads)
     waiting: list[Any] = []
@@ -252,6 +266,8 @@ def _batches(
             outcome: DecodeOutcome = end.value
             return outcome
         waiting.append(frame.picture.fitted(picture))
+        if thumbnails is not None and thumbnails.wants(frame.index):
+            thumbnails.add(frame.index, frame.picture.fitted(thumbnail_spec(info.width, info.height)))
         if len(waiting) >= FRAMES_PER_MESSAGE or time.monotonic() - since > MESSAGE_SECONDS:
             yield Decoded(job, FrameBatch(first_index, np.stack(waiting)))
             first_index, waiting, since = frame.index + 1, [], time.monotonic()

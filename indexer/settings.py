@@ -21,6 +21,7 @@ class IndexSettings:
         workers: decode processes; 0 means one per core.
         force: index unchanged files again.
         prune: take out videos whose files are gone.
+        thumbnails: keep small pictures of the sampled frames.
         exclude: patterns of what is left out, see :class:`indexer.ignore.Ignores`.
         decode_timeout_seconds: a decoder that is silent for this long is stopped.
         index_type: the kind of search index that the library has from now on; None leaves it as it is.
@@ -35,6 +36,7 @@ class IndexSettings:
     workers: int = 0
     force: bool = False
     prune: bool = False
+    thumbnails: bool = True
     exclude: tuple[str, ...] = ()
     decode_timeout_seconds: float = 60.0
     index_type: str | None = None

@@ -31,6 +31,7 @@ from indexer.settings import DEFAULT_FPS, IndexSettings, check_index_type, perio
 from indexer.storage import Folder, Where, at
 from indexer.store import Store, VideoRow
 from indexer.text_tower import TextTower
+from indexer.thumbnails import Thumbnails
 from indexer.vectors import Float32, unit
 from indexer.verify import Problem, verify
 from searcher.filters import VideoFilter
@@ -134,6 +135,11 @@ class Library:
             self._path = self._local_folder()
         return self._path
 
+    @property
+    def thumbnails(self) -> Thumbnails:
+        """The videos' small pictures, made when they were indexed."""
+        return Thumbnails(self.path)
+
     def _local_folder(self) -> Path:
         if isinstance(self.storage, Folder):
             return self.storage.path
@@ -176,7 +182,8 @@ class Library:
             if settings.index_type is not None:
                 index_choice.write_setting(self.storage, settings.index_type)
             plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
-            report = index_files(plan, store, lambda: self.encoder, settings, on_progress)
+            thumbnails = self.thumbnails if settings.thumbnails else None
+            report = index_files(plan, store, lambda: self.encoder, settings, on_progress, thumbnails)
             self._bring_along(store)
         return report
 
@@ -236,6 +243,7 @@ class Library:
             migrate(self.storage, store)
             store.recover()
             yield store
+            self.thumbnails.sweep({video.video_id for video in store.videos()})
 
     def _export_text(self) -> None:
         """Write the text half of a model that is loaded beside the library, once (under the write lock)."""

@@ -27,6 +27,7 @@ INTERRUPTED = 130
     metavar="GLOB",
     help='Leave out what matches, as in .gitignore; also: .vclipignore files. E.g. "private/".',
 )
+@click.option("--no-thumbnails", is_flag=True, help="Keep no small pictures for the page.")
 @click.option("--prune", is_flag=True, help="Take out videos whose files are gone.")
 @click.option(
     "--decode-timeout",
@@ -47,6 +48,7 @@ def index(
     library: str | None,
     force: bool,
     exclude: tuple[str, ...],
+    no_thumbnails: bool,
     prune: bool,
     decode_timeout: float,
     index_type: str | None,
@@ -61,6 +63,7 @@ def index(
         workers=workers,
         force=force,
         prune=prune,
+        thumbnails=not no_thumbnails,
         exclude=exclude,
         decode_timeout_seconds=decode_timeout,
         index_type=index_type,

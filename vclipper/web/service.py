@@ -80,6 +80,11 @@ class Service:
             raise NotFoundError(f"no video of the library has the id {video_id}")
         return video
 
+    def kept_thumbnail(self, video_id: int, seconds: float) -> bytes | None:
+        """The picture made at indexing of the last sampled frame up to ``seconds``, as a JPEG."""
+        frame = int(seconds / self.library.corpus().period_seconds)
+        return self.library.thumbnails.at(video_id, frame)
+
     def close(self) -> None:
         """End what runs in the background."""
         self.runs.close()

@@ -26,8 +26,10 @@ def thumbnail(
     seconds: Annotated[float, Query(ge=0, le=MAX_SECONDS, allow_inf_nan=False)] = 0.0,
     width: Annotated[int, Query(ge=16, le=1280)] = 320,
 ) -> Response:
-    """The picture that a video shows at a time, as a JPEG."""
+    """The picture that a video shows at a time, as a JPEG: one made at indexing, or else decoded now."""
     video = service.video(video_id)
+    if kept := service.kept_thumbnail(video.video_id, seconds):
+        return Response(kept, media_type="image/jpeg", headers={"Cache-Control": _A_DAY})
     key = (video.video_id, round(seconds, 2), width)
     jpeg = service.stills.get(key, lambda: _decoded(service, video, seconds, width))
     return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": _A_DAY})
