@@ -513,7 +513,7 @@ def encoder_memory(truth: Truth, folder: Path, rounds: int, rng: random.Random) 
             failed = [0]
 
             def cramped(encoder: ColourEncoder, pictures: Any) -> Any:
-                if chance.random() < 0.3:
+                if chance.random() < 0.05:
                     failed[0] += 1
                     raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
                 return real(encoder, pictures)

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -275,8 +276,6 @@ def test_progress_is_reported(films, tmp_path):
 
 def test_a_hanging_decoder_costs_its_file(own_films, tmp_path, monkeypatch):
     """A decode process that is stopped dead says nothing more; the watchdog replaces it."""
-    import threading
-
     import indexer.decoders as decoders
 
     start = decoders._Keeper._start_worker
@@ -494,6 +493,29 @@ def test_search_sees_what_another_process_committed(own_films, tmp_path):
     assert reader.search("lime", settings=SHARP)[0].path.name == "b.mp4"
     writer.remove([own_films / "b.mp4"])
     assert reader.search("lime", settings=SHARP)[0].path.name == "a.mp4"
+
+
+def test_searches_during_an_index_run_see_each_video_whole_or_not_at_all(films, filled, tmp_path):
+    whole = {video.video_id: video.frames for video in filled.videos()}
+    library = open_library(tmp_path / "lib")
+    library.index([films / "three.mov"])
+    settings = IndexSettings(workers=1, batch_size=2, flush_rows=1, force=True)
+    run = threading.Thread(
+        target=open_library(tmp_path / "lib").index, args=([films],), kwargs={"settings": settings}
+    )
+    run.start()
+    seen = []
+    while run.is_alive():
+        corpus = library.corpus()
+        assert corpus.index.video_ids == set(corpus.videos)
+        for video_id, video in corpus.videos.items():
+            assert len(corpus.index.vectors(video_id)) == video.frames
+            assert video.path.name in {"one.mp4", "two.mkv", "three.mov"}
+        seen.append(len(corpus.videos))
+    run.join()
+    assert seen[0] >= 1  # what was there stays there while it is done again
+    assert seen == sorted(seen)
+    assert sorted(v.frames for v in library.videos()) == sorted(whole.values())
 
 
 def test_search_while_the_library_is_being_written(filled):

@@ -92,6 +92,14 @@ def test_a_manifest_comes_from_the_other(library, name):
     assert manifest.load(library.path) == manifest.load(library.path, manifest.COPY_NAME)
 
 
+def test_a_run_does_not_begin_anew_over_tables_that_are_there(library, films):
+    expected = rows_of(library)
+    (library.path / "library.json").unlink()
+    with pytest.raises(LibraryDamagedError, match=r"library\.json is missing, its tables are there"):
+        open_library(library.path).index([films])
+    mended(library, expected)
+
+
 def test_both_manifests_gone_the_tables_and_the_user_tell(library):
     expected = rows_of(library)
     made = manifest.load(library.path)

@@ -17,7 +17,7 @@ from indexer import cache, index_choice, manifest, segments, snapshot, text_towe
 from indexer.build import IndexReport, OnProgress, index_files
 from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder, OpenClipEncoder, encode_images
-from indexer.errors import InputError, LibraryDamagedError, LibraryError, disk_errors_said
+from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, disk_errors_said
 from indexer.frame_index import FlatIndex
 from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
@@ -28,7 +28,7 @@ from indexer.relink import Relinking, plan_relinking
 from indexer.repair import Repair, repair
 from indexer.rewrite import write_tables
 from indexer.settings import DEFAULT_FPS, IndexSettings, check_index_type, period_of
-from indexer.storage import Folder, Where, at
+from indexer.storage import TABLES, Folder, Where, at
 from indexer.store import Store, VideoRow
 from indexer.text_tower import TextTower
 from indexer.thumbnails import Thumbnails
@@ -281,6 +281,10 @@ class Library:
             raise LibraryError(
                 f"{self.storage} holds other files and is not a library",
                 "Name a new or empty folder: --library DIR",
+            )
+        if isinstance(self.storage, Folder) and any(self.storage.path.glob(f"{TABLES}/*.lance/data/*")):
+            raise LibraryDamagedError(
+                f"{self.storage}/{manifest.FILE_NAME} is missing, its tables are there", REPAIR
             )
 
     def _encoder_for(self, model: str) -> Encoder:
