@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from indexer.checksum import checked, unchecked
 from indexer.errors import REPAIR, LibraryDamagedError, LibraryError, LibraryMismatchError
 from indexer.storage import TABLES, Where, at, write_atomically
 
 FILE_NAME = "library.json"
 #: No model has more; a file that says more is damaged.
 _LARGEST_DIMENSION = 65_536
-#: The same again, for the day on which the first is damaged.
-COPY_NAME = f"{TABLES}/{FILE_NAME}"
+#: The same again with a checksum, for the day on which the first is damaged.
+COPY_NAME = f"{TABLES}/library.copy"
 SCHEMA_VERSION = 2
 
 
@@ -102,8 +103,8 @@ def to_json(value: Any) -> bytes:
 def save(manifest: Manifest, where: Where) -> None:
     """Write ``library.json``, and its copy before it."""
     data = to_json({"vclipper_library": True, **dataclasses.asdict(manifest)})
-    for name in (COPY_NAME, FILE_NAME):
-        at(where).write(name, data)
+    at(where).write(COPY_NAME, checked(data))
+    at(where).write(FILE_NAME, data)
 
 
 def exists(where: Where) -> bool:
@@ -121,7 +122,8 @@ def load(where: Where, name: str = FILE_NAME) -> Manifest:
     """
     storage = at(where)
     try:
-        values = json.loads(storage.read(name))
+        data = storage.read(name)
+        values = json.loads(unchecked(data) if name == COPY_NAME else data)
         version = int(values["schema_version"])
         known = {f.name for f in dataclasses.fields(Manifest)}
         manifest = None if version > SCHEMA_VERSION else Manifest(**{k: values[k] for k in known})

@@ -92,7 +92,8 @@ def _mend_choice(library: Path, made: Manifest, done: Repair) -> None:
 
 
 def _mend_manifest(library: Path, model: str, model_fingerprint: str, done: Repair) -> Manifest:
-    found = [made for name in (manifest.FILE_NAME, manifest.COPY_NAME) if (made := _readable(library, name))]
+    names = (manifest.COPY_NAME, manifest.FILE_NAME)  # the copy has a checksum, so it is believed first
+    found = [made for name in names if (made := _readable(library, name))]
     if len(found) == 2 and found[0] == found[1]:
         return found[0]
     made = found[0] if found else _made_of(library, model, model_fingerprint)

@@ -65,6 +65,8 @@ class Folder:
 
     def write(self, name: str, data: bytes) -> None:
         """Replace a small file: a reader sees the old one or the new one, never half of one."""
+        if "/" in name:
+            (self.path / name).parent.mkdir(exist_ok=True)
         write_atomically(self.path / name, data)
 
     def exists(self, name: str) -> bool:

@@ -84,12 +84,21 @@ def test_both_tables_gone(library):
     mended(library, expected)
 
 
-@pytest.mark.parametrize("name", ["library.json", "tables/library.json"])
+@pytest.mark.parametrize("name", ["library.json", "tables/library.copy"])
 def test_a_manifest_comes_from_the_other(library, name):
     expected = rows_of(library)
     (library.path / name).write_bytes(b"\x00" * 90)
     assert any("written anew" in line for line in mended(library, expected))
     assert manifest.load(library.path) == manifest.load(library.path, manifest.COPY_NAME)
+
+
+def test_one_turned_bit_in_the_manifest_is_undone(library):
+    expected = rows_of(library)
+    made = manifest.load(library.path)
+    text = (library.path / "library.json").read_text()
+    (library.path / "library.json").write_text(text.replace('"period_seconds": 2.0', '"period_seconds": 3.0'))
+    mended(library, expected)
+    assert manifest.load(library.path) == made
 
 
 def test_a_run_does_not_begin_anew_over_tables_that_are_there(library, films):
