@@ -54,7 +54,7 @@ def with_timecode(path: Path, target: Path, code: str) -> Path:
 def films(tmp_path_factory) -> dict[str, Film]:
     folder = tmp_path_factory.mktemp("films") / "it's 100% é & more"
     folder.mkdir()
-    base = replace(RECIPES["mp4-h264"], frame_count=300, width=64, height=48)
+    base = replace(RECIPES["mp4-h264"], frame_count=400, width=64, height=48)
     made = {}
     for name, rate in RATES.items():
         sound = 5.0 if name in ("25", "29.97") else 0.0
@@ -169,6 +169,7 @@ def test_read_back_as_meant(films, read, tmp_path, name, format_name):
         assert start.rate == pytest.approx(float(counted), abs=1e-6)
         assert media_path(clip) == film.path
         assert clip.name == film.path.name
+    assert bool(done.notes) == film.is_variable
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
@@ -201,9 +202,9 @@ def test_padding_is_in_the_clip_and_the_moment_in_the_marker(films, read, tmp_pa
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_padding_stops_at_the_ends_of_the_video(films, read, tmp_path, format_name):
     film = films["25"]
-    done = export([ExportMoment(film.path, 1, 11)], format_name, tmp_path, ExportOptions(pad_seconds=5))
+    done = export([ExportMoment(film.path, 1, 15)], format_name, tmp_path, ExportOptions(pad_seconds=5))
     (clip,) = video_clips(read(done.files[0], format_name, film.rate))
-    assert (clip.source_range.start_time.value, clip.source_range.end_time_exclusive().value) == (0, 300)
+    assert (clip.source_range.start_time.value, clip.source_range.end_time_exclusive().value) == (0, 400)
 
 
 def test_an_edl_says_whether_it_counts_drop_frame(films, tmp_path):
@@ -263,7 +264,7 @@ def test_otio_says_everything(films, tmp_path):
         "counted_at": "29.97",
         "start_timecode": "01:00:00;00",
     }
-    assert clip.media_reference.available_range.duration.value == 300
+    assert clip.media_reference.available_range.duration.value == 400
 
 
 def test_premiere_links_picture_and_sound(films, tmp_path):

@@ -153,7 +153,7 @@ def _opened(path: Path) -> Iterator[tuple[Source, FrameReader]]:
 def _source(path: Path, info: VideoInfo, container: Any, stream: Any, reader: FrameReader) -> Source:
     head = reader.head()
     told = [stream.guessed_rate, stream.average_rate, stream.base_rate]
-    rate = frame_rate(head.starts_seconds, [Fraction(r) if r else None for r in told])
+    rate = frame_rate(head.gapless_seconds, [Fraction(r) if r else None for r in told])
     return Source(
         path=path,
         info=info,

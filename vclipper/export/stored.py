@@ -59,6 +59,11 @@ class Stretch:
         """When the frames begin, in the order they are shown; those before the first one shown are left out."""
         return sorted(frame.start_seconds for frame in self.frames if frame.start_seconds > -1e-6)
 
+    @property
+    def gapless_seconds(self) -> list[float]:
+        """As ``starts_seconds``, without the last ones: some shown between them may be stored later."""
+        return self.starts_seconds if self.reaches_end else self.starts_seconds[:-_MOST_REORDERED]
+
     def end_seconds(self, step_seconds: float) -> float:
         """When the last frame ends; infinity where it is not among these."""
         if not self.reaches_end or not self.frames:
