@@ -34,6 +34,9 @@ PIPED_WIDTH = 160
 FORMATS = ("table", "markdown", "csv", "json")
 Command = Callable[..., Any]
 
+#: As test harnesses take it: neither passed nor failed.
+GPU_SKIPPED = 77
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def bench() -> None:
@@ -790,6 +793,86 @@ def _peer_tables(videos: Path, work: Path, rounds: int) -> list[Grid]:
         ),
         peers_table(encoded, "The same with ViT-B-32 (random weights): encoding is most of it"),
     ]
+
+
+# --- scale ------------------------------------------------------------------------------------------
+
+
+@bench.command()
+@click.option("--rows", default=1_000_000, show_default=True, help="Frames.")
+@click.option("--index", "names", multiple=True, help="Which contenders; without it all.")
+@click.option("--queries", "count", default=100, show_default=True, help="Asked one by one, of all in turn.")
+@click.option("--filters", default="", help='Instead: our indexes under filters, e.g. "1,0.1,0.01" of the videos.')
+@click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder for frames and indexes.")
+@click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
+def scale(rows: int, names: tuple[str, ...], count: int, filters: str, work: Path, style: str) -> None:
+    """Compare every kind of index at a size: build, memory, recall, time of one query."""
+    from bench import scale as timing
+
+    unknown = set(names) - set(timing.CONTENDERS)
+    if unknown:
+        raise InputError(f"no index is called {min(unknown)!r}", f"Choose of: {', '.join(timing.CONTENDERS)}")
+    if filters:
+        ours = names or ("exact", "ivf-pq")
+        shares = [float(share) for share in filters.split(",")]
+        grid = timing.filter_table(timing.measure_filters(work, rows, ours, shares, count), rows)
+    else:
+        grid = timing.table(timing.measure(work, rows, names or tuple(timing.CONTENDERS), count, note=_note), rows)
+    click.echo(grid.text(markdown=style == "markdown"))
+
+
+@bench.command()
+@click.option("--rows", default=1_000_000, show_default=True, help="Frames to grow to.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), required=True, help="The library to grow; made if missing."
+)
+@click.option("--plot", type=click.Path(path_type=Path), help="Also draw cost against size, as SVG.")
+@click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
+def growth(rows: int, work: Path, plot: Path | None, style: str) -> None:
+    """Grow a library with synthetic videos: what does one more video cost at each size?"""
+    from bench import growth as growing
+
+    steps = []
+    for step in growing.grow(work, rows):
+        _note(f"{step.rows:,} frames: {1e3 * step.per_video:.0f} ms a video")
+        steps.append(step)
+    if not steps:
+        raise InputError(f"{work} has {rows:,} frames already", "Name a new folder, or more --rows")
+    if plot:
+        growing.draw(steps, plot)
+    click.echo(growing.table(steps).text(markdown=style == "markdown"))
+
+
+@bench.command()
+@click.option("--rows", default=100_000, show_default=True, help="Frames of the library that is served.")
+@click.option("--clients", default=16, show_default=True, help="How many ask at once.")
+@click.option("--requests", default=200, show_default=True, help="Of each measurement.")
+@click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
+def serve(rows: int, clients: int, requests: int, style: str) -> None:
+    """Time searches through `vclip serve` under load, and the index with and without joined queries."""
+    from bench import serving
+
+    click.echo(serving.table(serving.measure(rows, clients, requests), rows).text(markdown=style == "markdown"))
+
+
+@bench.command()
+@click.option("--rows", default="1000000,10000000,100000000", show_default=True, help="Sizes to search.")
+@click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
+def gpu(rows: str, style: str) -> int:
+    """Check the GPU's answers against the judge and print its speed; exit code 77 where there is no GPU."""
+    from indexer.frame_index import gpu_reason
+
+    if reason := gpu_reason():
+        click.echo(f"bench gpu skipped: {reason}")
+        return GPU_SKIPPED
+    from bench import gpu as figures
+
+    for line in figures.check():
+        click.echo(line)
+    limit = figures.limits()
+    lines = [figures.encoder_line(limit), *figures.search_lines(limit, [int(size) for size in rows.split(",")])]
+    click.echo(figures.table(limit, lines).text(markdown=style == "markdown"))
+    return 0
 
 
 # --- long videos ------------------------------------------------------------------------------------

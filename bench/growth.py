@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from bench.speed import Grid
 from bench.synthetic import CHUNK_ROWS, DIMENSION, FRAMES_PER_VIDEO, frames_from
 from indexer import manifest, segments
 from indexer.manifest import Manifest
@@ -110,3 +111,37 @@ def memory_bytes() -> int:
     """Memory of this process that is no mapped file."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")))
+
+
+def table(steps: Sequence[Step]) -> Grid:
+    """One line a step."""
+    header = ("frames", "commit ms/video", "index ms/video", "together", "table files", "memory MB")
+    lines = tuple(
+        (
+            f"{s.rows:,}",
+            f"{1e3 * s.commit_seconds / s.videos:.1f}",
+            f"{1e3 * s.index_seconds / s.videos:.1f}",
+            f"{1e3 * s.per_video:.1f}",
+            f"{s.fragments}",
+            f"{s.memory_bytes / 1e6:.0f}",
+        )
+        for s in steps
+    )
+    return Grid("One more video of 30 minutes (900 frames), by the size of the library", header, lines)
+
+
+def draw(steps: Sequence[Step], file: Path) -> None:
+    """Milliseconds a video against frames in the library, as SVG."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
+    sizes = [step.rows / 1e6 for step in steps]
+    axes.plot(sizes, [1e3 * step.per_video for step in steps], label="tables and index")
+    axes.plot(sizes, [1e3 * step.commit_seconds / step.videos for step in steps], label="tables")
+    axes.set(xlabel="million frames in the library", ylabel="ms for one more 30-minute video", ylim=(0, None))
+    axes.legend()
+    figure.savefig(file)
+    pyplot.close(figure)

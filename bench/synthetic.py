@@ -10,10 +10,8 @@ best hundred frames are that scene, its video, and strays from everywhere.
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from indexer.vectors import Float16, Float32, unit
 
@@ -22,19 +20,6 @@ FRAMES_PER_VIDEO = 900  # 30 minutes at one frame every 2 s
 FRAMES_PER_SCENE = 8
 CHUNK_ROWS = 72 * FRAMES_PER_VIDEO  # 64,800: made at once, each from its own seed
 _SPECTRUM_EXPONENT = 0.7
-
-
-def write_frames(path: Path, rows: int) -> Float16:
-    """(rows, 512) float16 unit vectors in a new .npy file, memory-mapped for reading."""
-    if not path.exists():
-        partial = path.with_suffix(".part")
-        written = open_memmap(partial, "w+", np.float16, (rows, DIMENSION))
-        for start in range(0, rows, CHUNK_ROWS):
-            written[start : start + CHUNK_ROWS] = frames_from(start, min(CHUNK_ROWS, rows - start))
-        written.flush()
-        partial.rename(path)
-    stored: Float16 = np.load(path, mmap_mode="r")
-    return stored
 
 
 def frames(rows: int) -> Float16:
@@ -46,10 +31,9 @@ def frames(rows: int) -> Float16:
 def frames_from(start: int, rows: int) -> Float16:
     """Up to one chunk of rows; ``start`` is a multiple of CHUNK_ROWS."""
     centres = np.repeat(_scenes(start // CHUNK_ROWS), FRAMES_PER_SCENE, axis=0)[:rows]
-    noise = np.random.default_rng((1, start)).standard_normal((rows, DIMENSION), np.float32)
-    noise *= np.float32(0.22 / DIMENSION**0.5)
-    noise += centres
-    return unit(noise).astype(np.float16)
+    vectors = centres + np.roll(_noise(), start // CHUNK_ROWS * 7919, axis=0)[:rows]
+    vectors /= np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
+    return vectors.astype(np.float16)
 
 
 def queries(count: int, rows: int, seed: int = 0) -> Float32:
@@ -62,6 +46,14 @@ def queries(count: int, rows: int, seed: int = 0) -> Float32:
     lean = unit(scenes - (scenes @ mean)[:, None] * mean)
     own = unit(_drawn(rng, count))
     return unit(np.float32(0.45) * lean + np.float32(0.7) * gap + np.float32(0.55) * own)
+
+
+@cache
+def _noise() -> Float32:
+    """What tells the frames of a scene apart, (CHUNK_ROWS, 512); each chunk takes the rows in another order."""
+    drawn = np.random.default_rng(1).standard_normal((CHUNK_ROWS, DIMENSION), np.float32)
+    drawn *= np.float32(0.22 / DIMENSION**0.5)
+    return drawn
 
 
 @lru_cache(maxsize=4)

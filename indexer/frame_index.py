@@ -374,34 +374,68 @@ def search_threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="faiss")
 
 
+@dataclass(frozen=True)
+class _Shard:
+    """The segments that one GPU holds; ``resources`` must live as long as ``index``."""
+
+    rows: Rows
+    index: Any
+    resources: Any
+
+    @classmethod
+    def build(cls, segments: Sequence[Segment], dimension: int, gpu: int, coarse: Any | None) -> _Shard:
+        """Copy vectors to GPU ``gpu``: flat, or into lists around the vectors of ``coarse``."""
+        import faiss
+
+        resources = faiss.StandardGpuResources()
+        if coarse is None:
+            settings = faiss.GpuIndexFlatConfig()
+            settings.device, settings.useFloat16 = gpu, True
+            index = faiss.GpuIndexFlatIP(resources, dimension, settings)
+        else:
+            options = faiss.GpuClonerOptions()
+            options.useFloat16CoarseQuantizer = False
+            index = faiss.index_cpu_to_gpu(resources, gpu, coarse, options)
+        for segment in segments:
+            index.add(segment.stored.astype(np.float32))
+        ids = np.concatenate([s.rows.video_ids for s in segments])
+        return cls(Rows(ids, np.concatenate([s.rows.counts for s in segments])), index, resources)
+
+    def search(self, queries: Float32, k: int) -> FrameHits:
+        """The best rows of this GPU; places that hold none have the score -inf."""
+        scores, rows = self.index.search(queries, min(k, len(self.rows)))
+        return FrameHits(np.where(rows >= 0, scores, -np.inf), *self.rows.locate(np.maximum(rows, 0)))
+
+
 class GpuIndex:
-    """The rows of a ``FlatIndex`` on a GPU, float16; its best are re-scored exactly from the stored vectors.
+    """The rows of a ``FlatIndex`` spread over GPUs in float16; its best are scored exactly from the stored vectors.
 
     Filtered searches and single videos are answered by the CPU index, which holds the same rows.
 
+    Args:
+        flat: the exact index.
+        gpus: numbers of the GPUs; segments go round among them.
+        lists: 0 compares every vector; otherwise an inverted file with so many lists, of which an eighth is
+            looked through.
+
     Raises:
-        RuntimeError: the GPU does not have the memory, or FAISS has no code for it.
+        RuntimeError: the GPUs do not have the memory, or FAISS has no code for them.
     """
 
     #: The GPU multiplies in float16: some more rows than asked for, so that re-scoring finds the true k.
     SPARE_ROWS = 64
 
-    def __init__(self, flat: FlatIndex, gpu: int = 0) -> None:
-        import faiss
-
-        self.kind = f"FAISS exact float16, GPU {gpu}"
+    def __init__(self, flat: FlatIndex, gpus: Sequence[int] = (0,), lists: int = 0) -> None:
+        names = ", ".join(map(str, gpus))
+        self.kind = f"FAISS {'IVF' if lists else 'exact'} float16, GPU {names}"
         self._flat = flat
-        self._rows = Rows(
-            np.concatenate([s.rows.video_ids for s in flat.segments]),
-            np.concatenate([s.rows.counts for s in flat.segments]),
-        )
-        self._resources = faiss.StandardGpuResources()
-        settings = faiss.GpuIndexFlatConfig()
-        settings.device = gpu
-        settings.useFloat16 = True
-        self._index = faiss.GpuIndexFlatIP(self._resources, flat.dimension, settings)
-        for segment in flat.segments:
-            self._index.add(segment.index.reconstruct_n(0, len(segment.rows)))
+        coarse = _coarse(flat, lists) if lists else None
+        dealt = [flat.segments[number :: len(gpus)] for number in range(len(gpus))]
+        self._shards = [
+            _Shard.build(segments, flat.dimension, gpu, coarse)
+            for gpu, segments in zip(gpus, dealt, strict=True)
+            if segments
+        ]
 
     @property
     def rows(self) -> int:
@@ -419,10 +453,19 @@ class GpuIndex:
         wanted = min(k + self.SPARE_ROWS, self.rows)
         if videos is not None or wanted > 2048:
             return self._flat.search(queries, k, videos)
-        _, rows = self._index.search(queries, wanted)
-        video_ids, frames = self._rows.locate(rows)
-        scores = np.stack([self._flat.scores(q, v, f) for q, v, f in zip(queries, video_ids, frames, strict=True)])
-        return merge([FrameHits(scores, video_ids, frames)], len(queries), k)
+        near = merge(
+            list(search_threads().map(lambda shard: shard.search(queries, wanted), self._shards)),
+            len(queries),
+            wanted,
+        )
+        if np.isneginf(near.scores[:, : min(k, self.rows)]).any():  # lists that hold too few
+            return self._flat.search(queries, k)
+        return merge([self._exact(queries, near)], len(queries), k)
+
+    def _exact(self, queries: Float32, near: FrameHits) -> FrameHits:
+        scores = [self._flat.scores(q, v, f) for q, v, f in zip(queries, near.video_ids, near.frames, strict=True)]
+        found = np.where(np.isneginf(near.scores), -np.inf, np.stack(scores)).astype(np.float32)
+        return FrameHits(found, near.video_ids, near.frames)
 
     def vectors(self, video_id: int) -> Float32:
         """See :class:`FrameIndex`."""
@@ -440,6 +483,29 @@ class GpuIndex:
     def moments(self) -> Moments:
         """See :class:`FrameIndex`."""
         return self._flat.moments
+
+
+def _coarse(flat: FlatIndex, lists: int) -> Any:
+    """A trained inverted file on the CPU, float16 and empty, to be copied to GPUs."""
+    import faiss
+
+    half: Any = faiss.ScalarQuantizer.QT_fp16
+    quantizer = faiss.IndexFlatIP(flat.dimension)
+    index: Any = faiss.IndexIVFScalarQuantizer(
+        quantizer, flat.dimension, lists, half, faiss.METRIC_INNER_PRODUCT, False
+    )
+    index.own_fields = True
+    quantizer.this.disown()  # type: ignore[attr-defined]
+    index.train(flat.sample(lists * 40))
+    index.nprobe = max(1, lists // 8)
+    return index
+
+
+def all_gpus() -> list[int]:
+    """Numbers of the GPUs that FAISS sees."""
+    import faiss
+
+    return list(range(faiss.get_num_gpus()))
 
 
 def merge(parts: Sequence[FrameHits], queries: int, k: int) -> FrameHits:

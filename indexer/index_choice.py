@@ -7,7 +7,7 @@ from pathlib import Path
 
 from indexer import codes
 from indexer.errors import InputError, LibraryDamagedError
-from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, gpu_reason
+from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, all_gpus, gpu_reason
 from indexer.settings import check_index_type
 from indexer.storage import Storage
 
@@ -84,14 +84,14 @@ def explained(index: FrameIndex, setting: str) -> str:
         return f"{index.kind} ({why}; the newest {newest:,} frames exactly{old})"
     if isinstance(index, FlatIndex):
         missing = "" if kind == EXACT else f"; {kind} is not made yet: vclip reindex"
-        return f"{index.kind} ({why}; {gpu_reason() or 'larger than the memory of the GPU'}{missing})"
+        return f"{index.kind} ({why}; {gpu_reason() or 'larger than the memory of the GPUs'}{missing})"
     return f"{index.kind} ({why})"
 
 
 def _on_gpu(index: FlatIndex) -> FrameIndex:
     if index.rows and not gpu_reason():
         try:
-            return GpuIndex(index)
+            return GpuIndex(index, all_gpus())
         except RuntimeError:  # larger than the GPU's memory
             return index
     return index

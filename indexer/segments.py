@@ -66,7 +66,7 @@ def load(library: Path, dimension: int) -> tuple[FlatIndex, IndexState]:
 
 def _load(folder: Path, dimension: int) -> tuple[FlatIndex, IndexState]:
     state = _read_state(folder)
-    return FlatIndex([_read(folder, name, dimension) for name in state.segments], dimension), state
+    return FlatIndex([read_segment(folder, name, dimension) for name in state.segments], dimension), state
 
 
 def load_sound(library: Path, dimension: int) -> FlatIndex:
@@ -74,7 +74,7 @@ def load_sound(library: Path, dimension: int) -> FlatIndex:
     sound = []
     for file in sorted((library / FOLDER).glob("*.faiss")):
         with contextlib.suppress(Exception):
-            sound.append(_read(library / FOLDER, file.stem, dimension))
+            sound.append(read_segment(library / FOLDER, file.stem, dimension))
     return FlatIndex(sound, dimension)
 
 
@@ -177,7 +177,7 @@ def _save(
     folder = library / FOLDER
     folder.mkdir(exist_ok=True)
     for segment in added:
-        _write(folder, segment)
+        write_segment(folder, segment)
     write_json_atomically(folder / "index.json", {"table_versions": versions, "segments": names})
     _sweep(folder, names)
 
@@ -189,7 +189,8 @@ def _sweep(folder: Path, names: Sequence[str]) -> None:
             file.unlink(missing_ok=True)
 
 
-def _write(folder: Path, segment: Segment) -> None:
+def write_segment(folder: Path, segment: Segment) -> None:
+    """Write the files of one segment; it counts once ``index.json`` lists it."""
     import faiss
 
     faiss.write_index(segment.index, os.fspath(folder / f"{segment.name}.faiss"))
@@ -239,7 +240,8 @@ def _head(dimension: int, rows: int) -> bytes:
     return bytes(head)
 
 
-def _read(folder: Path, name: str, dimension: int) -> Segment:
+def read_segment(folder: Path, name: str, dimension: int) -> Segment:
+    """Open the files of one segment, memory-mapped."""
     import faiss
 
     for part in ("faiss", *_SMALL_PARTS):

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from indexer import frame_index, segments
 from indexer.errors import LibraryDamagedError
-from indexer.frame_index import FlatIndex, GpuIndex, NumpyIndex, Segment, gpu_reason, similarity_range
+from indexer.frame_index import (
+    FlatIndex,
+    GpuIndex,
+    NumpyIndex,
+    Segment,
+    all_gpus,
+    gpu_reason,
+    similarity_range,
+)
 from indexer.store import Store, VideoFrames, VideoRow
 from indexer.vectors import unit
 
@@ -34,10 +42,23 @@ def gpu(videos: list[VideoFrames]) -> GpuIndex:
     return GpuIndex(flat(videos))
 
 
+def sharded(videos: list[VideoFrames]) -> GpuIndex:
+    """Over all GPUs; twice over the first where there is only one."""
+    gpus = all_gpus()
+    return GpuIndex(flat(videos), gpus if len(gpus) > 1 else [0, 0])
+
+
+def gpu_lists(videos: list[VideoFrames]) -> GpuIndex:
+    """One list, so that all of it is looked through."""
+    return GpuIndex(flat(videos), lists=1)
+
+
 KINDS = [
     pytest.param(lambda videos: NumpyIndex(videos, D), id="numpy"),
     pytest.param(flat, id="faiss-cpu"),
     pytest.param(gpu, id="faiss-gpu", marks=pytest.mark.gpu),
+    pytest.param(sharded, id="faiss-gpus", marks=pytest.mark.gpu),
+    pytest.param(gpu_lists, id="faiss-gpu-ivf", marks=pytest.mark.gpu),
 ]
 VIDEOS = [video(i, n) for i, n in [(7, 5), (3, 1), (11, 40), (2, 8), (5, 17)]]
 QUERIES = unit(np.random.default_rng(1).standard_normal((4, D)))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer import cache, index_choice, manifest, segments, snapshot, text_tower
+from indexer.batcher import BatchedIndex, Batcher
 from indexer.build import IndexReport, OnProgress, index_files
 from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder, OpenClipEncoder, encode_images
@@ -110,6 +111,7 @@ class Library:
         self._open_picture = open_picture or _open_image
         self._tables_lock = threading.RLock()
         self._encoder_lock = threading.RLock()
+        self._embed_together: Batcher[Sequence[str], Float32] = Batcher(self._embed_lists)
         self._encoder: Encoder | None = None
         self._store: Store | None = None
         self._corpus: Corpus | None = None
@@ -433,10 +435,15 @@ class Library:
             if term.is_picture:
                 return self._embed_picture(self._open_picture(term.value))
             texts = [template.replace("{}", term.value) for template in templates]
-            with self._encoder_lock:
-                return unit(self._embed_texts(texts).mean(axis=0))
+            return unit(self._embed_together(texts).mean(axis=0))
 
         return embed(terms, one)
+
+    def _embed_lists(self, lists: Sequence[Sequence[str]]) -> list[Float32]:
+        """Texts of queries that wait at the same time, in one run of the model."""
+        with self._encoder_lock:
+            vectors = self._embed_texts([text for texts in lists for text in texts])
+        return np.split(vectors, np.cumsum([len(texts) for texts in lists])[:-1])
 
     def _embed_texts(self, texts: Sequence[str]) -> Float32:
         """(q, D) unit vectors: from earlier searches, the exported text half, or the model."""
@@ -489,7 +496,7 @@ class Library:
             if self._corpus is None or self._corpus_versions != store.versions:
                 versions, videos = store.versions, store.videos()
                 index = index_choice.opened(self.path, self._follow(store, videos), self.index_type)
-                self._corpus = Corpus(index, {v.video_id: v for v in videos}, store.period_seconds)
+                self._corpus = Corpus(BatchedIndex(index), {v.video_id: v for v in videos}, store.period_seconds)
                 self._corpus_versions = versions
             return self._corpus
 
@@ -509,7 +516,7 @@ class Library:
         if index_state.table_versions != videos.table_versions:
             return None
         index = index_choice.opened(self.path, flat, self.index_type)
-        self._corpus = Corpus(index, {v.video_id: v for v in videos.videos}, made.period_seconds)
+        self._corpus = Corpus(BatchedIndex(index), {v.video_id: v for v in videos.videos}, made.period_seconds)
         self._corpus_state, self._corpus_versions = state, videos.table_versions
         return self._corpus
 

@@ -1,0 +1,397 @@
+"""Every kind of index at a size, in one run: build, memory, disk, recall@k against exact, time of one query.
+
+The frames are synthetic (:mod:`bench.synthetic`) and lie in memory-mapped float16 segments as in a library.
+Queries go to all contenders in turn, so that what else the machine does hits all alike. What a run before left
+in the work folder (frames, codes) is opened again, with the time that it took to make.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.growth import memory_bytes
+from bench.speed import Grid
+from bench.synthetic import CHUNK_ROWS, DIMENSION, FRAMES_PER_VIDEO, frames_from, queries
+from indexer import codes
+from indexer.frame_index import FlatIndex, FrameHits, FrameIndex, Moments, Rows, Segment
+from indexer.segments import read_segment, write_segment
+from indexer.vectors import Float32
+
+Ids = NDArray[np.int64]
+#: One (D,) query and k → row numbers, best first.
+Ask = Callable[[Float32, int], Ids]
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contender at one size.
+
+    Attributes:
+        name: which. why_not: why it was not measured; then the figures are 0.
+        build_seconds: from float16 frames on disk to the first answer.
+        memory_bytes: that is no mapped file. disk_bytes: of its own files, the float16 frames apart.
+        recall: of the best k, against exact. milliseconds: of each single query.
+    """
+
+    name: str
+    build_seconds: float = 0.0
+    memory_bytes: int = 0
+    disk_bytes: int = 0
+    recall: float = 0.0
+    milliseconds: tuple[float, ...] = ()
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """How a kind of index is made, and up to which size that is possible here."""
+
+    make: Callable[[FlatIndex, Path], Ask]
+    bytes_per_row: int = 0
+    max_rows: int = 10**9
+    why_not: str = ""
+
+
+def measure(
+    folder: Path, rows: int, names: Sequence[str], count: int = 100, k: int = 100, note: Note = lambda text: None
+) -> list[Result]:
+    """Make each contender of ``names`` over ``rows`` synthetic frames and ask all of them ``count`` queries."""
+    flat, asked = make_frames(folder / f"frames-{rows}", rows), queries(count, rows)
+    note(f"{rows:,} frames are there")
+    made: dict[str, tuple[Ask, Result]] = {}
+    results: dict[str, Result] = {}
+    for name in names:
+        contender = CONTENDERS[name]
+        if reason := _reason(contender, rows):
+            results[name] = Result(name, why_not=reason)
+        else:
+            made[name] = _make(name, contender, flat, folder / f"{name}-{rows}")
+            note(f"{name} made in {made[name][1].build_seconds:.0f} s")
+    exact = judge(flat, asked, k)
+    found, times = _ask_all({name: ask for name, (ask, _) in made.items()}, asked, k)
+    for name, (_, result) in made.items():
+        results[name] = replace(
+            result, recall=mean_recall(found[name], list(exact)), milliseconds=tuple(times[name])
+        )
+    return [results[name] for name in names]
+
+
+def _reason(contender: Contender, rows: int) -> str:
+    needed, memory = contender.bytes_per_row * rows, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory * 0.7:
+        return f"needs {needed / 1e9:.0f} GB of memory, this machine has {memory / 1e9:.0f}"
+    return contender.why_not if rows > contender.max_rows else ""
+
+
+def _make(name: str, contender: Contender, flat: FlatIndex, folder: Path) -> tuple[Ask, Result]:
+    before, started = memory_bytes(), time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    ask = contender.make(flat, folder)
+    ask(queries(1, flat.rows)[0], 10)
+    seconds = time.perf_counter() - started
+    disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != "build.json")
+    seconds = _first_seconds(folder / "build.json", seconds) if disk else seconds
+    return ask, Result(name, seconds, max(0, memory_bytes() - before), disk)
+
+
+def _first_seconds(file: Path, seconds: float) -> float:
+    """What is opened again tells how long it took to make."""
+    if not file.exists():
+        file.write_text(json.dumps(seconds))
+    return float(json.loads(file.read_text()))
+
+
+def _ask_all(
+    contenders: Mapping[str, Ask], asked: Float32, k: int
+) -> tuple[dict[str, list[Ids]], dict[str, list[float]]]:
+    found: dict[str, list[Ids]] = {name: [] for name in contenders}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for query in asked[:3]:  # warm
+        for ask in contenders.values():
+            ask(query, k)
+    for query in asked:
+        for name, ask in contenders.items():
+            started = time.perf_counter()
+            rows = ask(query, k)
+            times[name].append(1e3 * (time.perf_counter() - started))
+            found[name].append(rows)
+    return found, times
+
+
+def mean_recall(found: Sequence[Ids], exact: Sequence[Ids]) -> float:
+    """The share of the exact rows that were found, averaged over queries."""
+    return float(np.mean([len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, exact, strict=True)]))
+
+
+# ---- frames and the truth
+
+
+def make_frames(folder: Path, rows: int) -> FlatIndex:
+    """Synthetic frames as segments on disk, memory-mapped; made where they are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{start:010d}" for start in range(0, rows, CHUNK_ROWS)]
+    for start, name in zip(range(0, rows, CHUNK_ROWS), names, strict=True):
+        if not (folder / f"{name}.done").exists():
+            write_segment(folder, _segment(name, start, min(CHUNK_ROWS, rows - start)))
+            (folder / f"{name}.done").touch()
+    return FlatIndex([read_segment(folder, name, DIMENSION) for name in names], DIMENSION)
+
+
+def _segment(name: str, start: int, rows: int) -> Segment:
+    """As :meth:`Segment.build`, without what only a score needs (CFS_c, moments)."""
+    import faiss
+
+    index = faiss.IndexScalarQuantizer(DIMENSION, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    index.add(frames_from(start, rows).astype(np.float32))
+    first = start // FRAMES_PER_VIDEO
+    counts = [min(FRAMES_PER_VIDEO, rows - place) for place in range(0, rows, FRAMES_PER_VIDEO)]
+    nothing = Moments(rows, np.zeros(DIMENSION), np.zeros((DIMENSION, DIMENSION)))
+    return Segment(
+        name, Rows(np.arange(first, first + len(counts)), counts), index, np.zeros(rows, np.float32), nothing
+    )
+
+
+def judge(flat: FlatIndex, asked: Float32, k: int) -> Ids:
+    """(q, k) row numbers of the best frames: matrix products in float32, piece by piece."""
+    scores, rows, start = np.zeros((len(asked), 0), np.float32), np.zeros((len(asked), 0), np.int64), 0
+    for segment in flat.segments:
+        here = asked @ segment.stored.astype(np.float32).T
+        best = np.argpartition(-here, min(k, here.shape[1] - 1), axis=1)[:, :k]
+        scores = np.concatenate([scores, np.take_along_axis(here, best, 1)], axis=1)
+        rows = np.concatenate([rows, best + start], axis=1)
+        start += len(segment.rows)
+        order = np.argsort(-scores, axis=1)[:, :k]
+        scores, rows = np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
+    return rows
+
+
+def _pieces(flat: FlatIndex) -> Iterator[tuple[int, Float32]]:
+    start = 0
+    for segment in flat.segments:
+        yield start, segment.stored.astype(np.float32)
+        start += len(segment.rows)
+
+
+# ---- contenders
+
+
+def _ours(index: FrameIndex) -> Ask:
+    def ask(query: Float32, k: int) -> Ids:
+        found: Ids = row_numbers(index.search(query[None], k))[0]
+        return found
+
+    return ask
+
+
+def row_numbers(hits: FrameHits) -> Ids:
+    """Row numbers of synthetic frames."""
+    rows: Ids = hits.video_ids * FRAMES_PER_VIDEO + hits.frames
+    return rows
+
+
+def _coded(kind: str) -> Callable[[FlatIndex, Path], Ask]:
+    def make(flat: FlatIndex, folder: Path) -> Ask:
+        return _ours(codes.load(folder, flat) or codes.follow(folder, flat, kind))
+
+    return make
+
+
+def _flat_ip(flat: FlatIndex, folder: Path) -> Ask:
+    import faiss
+
+    index = faiss.IndexFlatIP(DIMENSION)
+    for _, piece in _pieces(flat):
+        index.add(piece)
+
+    def ask(query: Float32, k: int) -> Ids:
+        faiss.omp_set_num_threads(os.cpu_count() or 1)
+        found: Ids = index.search(query[None], k)[1][0]
+        return found
+
+    return ask
+
+
+def _lance(indexed: bool) -> Callable[[FlatIndex, Path], Ask]:
+    def make(flat: FlatIndex, folder: Path) -> Ask:
+        import lancedb
+        import pyarrow as pa
+
+        schema = pa.schema([("row", pa.int64()), ("vector", pa.list_(pa.float16(), DIMENSION))])
+        table: Any = lancedb.connect(folder).create_table("frames", schema=schema, mode="overwrite")
+        start = 0
+        for segment in flat.segments:
+            vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.array(segment.stored).reshape(-1)), DIMENSION)
+            table.add(pa.table([np.arange(start, start + len(segment.rows)), vectors], schema=schema))
+            start += len(segment.rows)
+        if indexed:
+            from lancedb.index import IvfPq
+
+            lists = max(1, int(flat.rows**0.5))
+            kind = IvfPq(distance_type="dot", num_partitions=lists, num_sub_vectors=DIMENSION // 4)
+            table.create_index("vector", config=kind)
+
+        def ask(query: Float32, k: int) -> Ids:
+            request = table.search(query).distance_type("dot").limit(k).select(["row"])
+            if indexed:
+                request = request.nprobes(lists // 6).refine_factor(20)
+            found: Ids = request.to_arrow().column("row").to_numpy()
+            return found
+
+        return ask
+
+    return make
+
+
+def _usearch(flat: FlatIndex, folder: Path) -> Ask:
+    from usearch.index import Index
+
+    index = Index(
+        ndim=DIMENSION, metric="ip", dtype="f16", connectivity=16, expansion_add=100, expansion_search=400
+    )
+    for start, piece in _pieces(flat):
+        index.add(np.arange(start, start + len(piece)), piece)
+
+    def ask(query: Float32, k: int) -> Ids:
+        return np.asarray(index.search(query, k).keys).astype(np.int64)
+
+    return ask
+
+
+def _hnswlib(flat: FlatIndex, folder: Path) -> Ask:
+    import hnswlib  # type: ignore[import-untyped]
+
+    index = hnswlib.Index(space="ip", dim=DIMENSION)
+    index.init_index(max_elements=flat.rows, ef_construction=100, M=16)
+    index.set_ef(400)
+    for start, piece in _pieces(flat):
+        index.add_items(piece, np.arange(start, start + len(piece)))
+
+    def ask(query: Float32, k: int) -> Ids:
+        return np.asarray(index.knn_query(query[None], k)[0][0]).astype(np.int64)
+
+    return ask
+
+
+_SLOW = "a graph of this size is not built on two cores in an hour"
+CONTENDERS: dict[str, Contender] = {
+    "exact": Contender(lambda flat, folder: _ours(flat)),
+    "ivf-pq": Contender(_coded("ivf-pq")),
+    "ivf-rabitq": Contender(_coded("ivf-rabitq")),
+    "hnsw": Contender(_coded("hnsw"), 700, 2_000_000, _SLOW),
+    "faiss IndexFlatIP": Contender(_flat_ip, 4 * DIMENSION),
+    "lancedb flat": Contender(_lance(indexed=False)),
+    "lancedb IVF_PQ": Contender(_lance(indexed=True)),
+    "usearch f16": Contender(_usearch, 2 * DIMENSION + 200, 2_000_000, _SLOW),
+    "hnswlib": Contender(_hnswlib, 4 * DIMENSION + 200, 2_000_000, _SLOW),
+}
+
+
+# ---- tables
+
+
+def table(results: Sequence[Result], rows: int, k: int = 100) -> Grid:
+    """One line a contender."""
+    header = ("index", "build s", "memory MB", "own files MB", f"recall@{k}", "median ms", "p95 ms", "")
+    return Grid(f"One query, best {k} of {rows:,} × {DIMENSION}", header, tuple(_line(one) for one in results))
+
+
+def _line(one: Result) -> tuple[str, ...]:
+    if one.why_not:
+        return (one.name, *["–"] * 6, one.why_not)
+    return (
+        one.name,
+        f"{one.build_seconds:.0f}",
+        f"{one.memory_bytes / 1e6:.0f}",
+        f"{one.disk_bytes / 1e6:.0f}",
+        f"{one.recall:.4f}",
+        f"{statistics.median(one.milliseconds):.1f}",
+        f"{np.quantile(one.milliseconds, 0.95):.1f}",
+        "",
+    )
+
+
+# ---- filters
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """One index under a filter.
+
+    Attributes:
+        share: of the videos that pass it. returned: answers of k, at the fewest. recall: against exact with
+            the same filter. milliseconds: median. ratio: to the same index without a filter.
+    """
+
+    name: str
+    share: float
+    returned: int
+    recall: float
+    milliseconds: float
+    ratio: float
+
+
+def measure_filters(
+    folder: Path, rows: int, names: Sequence[str], shares: Sequence[float], count: int = 40, k: int = 100
+) -> list[Filtered]:
+    """Ask each of our indexes under filters that let random videos pass."""
+    flat, asked = make_frames(folder / f"frames-{rows}", rows), queries(count, rows)
+    results = []
+    for name in names:
+        index = flat if name == "exact" else codes.load(folder / f"{name}-{rows}", flat)
+        if index is None:
+            index = codes.follow(folder / f"{name}-{rows}", flat, name)
+        usual = _asked(index, asked, k, None)[1]
+        for share in shares:
+            videos = _drawn_videos(flat, share)
+            found, milliseconds = _asked(index, asked, k, videos)
+            exact = [row_numbers(flat.search(query[None], k, videos))[0] for query in asked]
+            recall = float(
+                np.mean([len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, exact, strict=True)])
+            )
+            fewest = min(len(one) for one in found)
+            results.append(Filtered(name, share, fewest, recall, milliseconds, milliseconds / usual))
+    return results
+
+
+def _drawn_videos(flat: FlatIndex, share: float) -> frozenset[int]:
+    ids = np.array(sorted(flat.video_ids))
+    return frozenset(np.random.default_rng(7).choice(ids, max(1, round(share * len(ids))), replace=False).tolist())
+
+
+def _asked(index: FrameIndex, asked: Float32, k: int, videos: frozenset[int] | None) -> tuple[list[Ids], float]:
+    index.search(asked[:1], k, videos)
+    found, times = [], []
+    for query in asked:
+        started = time.perf_counter()
+        hits = index.search(query[None], k, videos)
+        times.append(1e3 * (time.perf_counter() - started))
+        found.append(row_numbers(hits)[0])
+    return found, statistics.median(times)
+
+
+def filter_table(results: Sequence[Filtered], rows: int) -> Grid:
+    """One line an index and share."""
+    header = ("index", "videos that pass", "answers of 100", "recall", "median ms", "to unfiltered")
+    lines = (
+        (
+            r.name,
+            f"{100 * r.share:g} %",
+            f"{r.returned}",
+            f"{r.recall:.4f}",
+            f"{r.milliseconds:.1f}",
+            f"{r.ratio:.2f}",
+        )
+        for r in results
+    )
+    return Grid(f"Filters before the search, {rows:,} × {DIMENSION}", header, tuple(lines))

@@ -1,0 +1,145 @@
+"""Search under load: a real server and many clients; queries one by one beside queries joined."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from bench.speed import Grid, make_library, save_random_model
+from bench.synthetic import queries
+from indexer.batcher import BatchedIndex
+from indexer.frame_index import FlatIndex, FrameIndex
+from indexer.segments import load
+
+_START_SECONDS = 120.0
+_K = 512
+
+
+@dataclass(frozen=True)
+class Load:
+    """Requests of several clients at once.
+
+    Attributes:
+        what: what was asked. clients: how many at once. milliseconds: of each request. seconds: all together.
+    """
+
+    what: str
+    clients: int
+    milliseconds: tuple[float, ...]
+    seconds: float
+
+
+def measure(rows: int, clients: int, requests: int) -> list[Load]:
+    """A library of synthetic frames (ViT-B-32, random weights): its server, then its index alone.
+
+    Args:
+        rows: frames. clients: threads that ask, each its next request when the last is answered.
+        requests: of each measurement, all clients together; texts that were never asked before.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        library = make_library(folder / "library", rows, save_random_model(folder / "model"))
+        flat, _ = load(library, 512)
+        loads = [*_served(library, clients, requests), *_joined(flat, clients, requests)]
+    return loads
+
+
+def _served(library: Path, clients: int, requests: int) -> Iterator[Load]:
+    with _server(library) as address:
+        _search(address, "warm")
+        for count in (1, clients):
+            words = iter([f"a {count} picture of number {n}" for n in range(requests)])
+            yield _load("POST /api/v1/search, a new text each", count, requests, lambda w=words: _search(address, next(w)))  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def _server(library: Path) -> Iterator[tuple[str, int]]:
+    """`vclip serve` as a process of its own, ended afterwards."""
+    command = [sys.executable, "-u", "-m", "vclipper.cli", "serve", "--port", "0", "--library", str(library)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        line = process.stdout.readline()
+        parts = urlsplit(line.split()[-1])
+        _wait_for((str(parts.hostname), int(parts.port or 0)))
+        yield str(parts.hostname), int(parts.port or 0)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for(address: tuple[str, int]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            return _search(address, "first")
+        except ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _search(address: tuple[str, int], text: str) -> None:
+    connection = http.client.HTTPConnection(*address, timeout=60)
+    headers = {"Content-Type": "application/json", "X-VClip": "1"}
+    connection.request("POST", "/api/v1/search", json.dumps({"text": text}), headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    if answer.status != 200:
+        raise AssertionError(f"the server answered {answer.status}: {body[:200]!r}")
+
+
+def _joined(flat: FlatIndex, clients: int, requests: int) -> Iterator[Load]:
+    """The index alone, under the same load, each query by itself and joined."""
+    asked = queries(requests, flat.rows)
+    indexes: dict[str, FrameIndex] = {"each by itself": flat, "joined": BatchedIndex(flat)}
+    for name, index in indexes.items():
+        numbers = iter(range(requests))
+        yield _load(
+            f"exact index, best {_K}, {name}",
+            clients,
+            requests,
+            lambda i=index, n=numbers: i.search(asked[(q := next(n)) : q + 1], _K),  # type: ignore[misc]
+        )
+
+
+def _load(what: str, clients: int, requests: int, ask: Callable[[], object]) -> Load:
+    def one(_: int) -> float:
+        started = time.perf_counter()
+        ask()
+        return 1e3 * (time.perf_counter() - started)
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        times = tuple(pool.map(one, range(requests)))
+    return Load(what, clients, times, time.perf_counter() - started)
+
+
+def table(loads: list[Load], rows: int) -> Grid:
+    """One line a load."""
+    header = ("what", "clients", "requests", "requests/s", "p50 ms", "p99 ms")
+    lines = tuple(
+        (
+            one.what,
+            f"{one.clients}",
+            f"{len(one.milliseconds)}",
+            f"{len(one.milliseconds) / one.seconds:.1f}",
+            f"{np.quantile(one.milliseconds, 0.5):.0f}",
+            f"{np.quantile(one.milliseconds, 0.99):.0f}",
+        )
+        for one in loads
+    )
+    return Grid(f"Search under load, {rows:,} frames, loopback", header, lines)

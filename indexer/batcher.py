@@ -1,0 +1,108 @@
+"""Calls that wait at the same time, joined into one: for servers, where many ask the same thing at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from indexer.frame_index import FrameHits, FrameIndex
+from indexer.vectors import Float32
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+#: More at once would let the first wait for too much of the others' work.
+MAX_BATCH = 32
+
+
+class Batcher(Generic[Item, Answer]):
+    """A function of many items as a function of one, for several threads.
+
+    Whoever comes first works at once and alone: a lone caller loses nothing. Those who come meanwhile wait, and
+    the next round answers all of them together.
+
+    Args:
+        work: answers some items, in their order.
+    """
+
+    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Answer]]) -> None:
+        self._work = work
+        self._waiting: list[tuple[Item, Future[Answer]]] = []
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+
+    def __call__(self, item: Item) -> Answer:
+        """The answer to one item; raises what ``work`` raises for it."""
+        answer: Future[Answer] = Future()
+        with self._lock:
+            self._waiting.append((item, answer))
+        while not answer.done():
+            with self._turn:  # who has it works for all who wait
+                if not answer.done():
+                    self._round()
+        return answer.result()
+
+    def _round(self) -> None:
+        with self._lock:
+            some, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+        try:
+            answers = self._work([item for item, _ in some])
+        except Exception:
+            for item, answer in some:  # one wrong item must not fail the others
+                self._alone(item, answer)
+            return
+        for (_, answer), value in zip(some, answers, strict=True):
+            answer.set_result(value)
+
+    def _alone(self, item: Item, answer: Future[Answer]) -> None:
+        try:
+            answer.set_result(self._work([item])[0])
+        except Exception as error:
+            answer.set_exception(error)
+
+
+class BatchedIndex:
+    """A :class:`FrameIndex` for several threads: single queries without a filter that wait are searched together."""
+
+    def __init__(self, index: FrameIndex) -> None:
+        self.index, self.kind = index, index.kind
+        self._ask = Batcher(self._search_all)
+
+    @property
+    def rows(self) -> int:
+        """See :class:`FrameIndex`."""
+        return self.index.rows
+
+    @property
+    def video_ids(self) -> frozenset[int]:
+        """See :class:`FrameIndex`."""
+        return self.index.video_ids
+
+    def search(self, queries: Float32, k: int, videos: Collection[int] | None = None) -> FrameHits:
+        """See :class:`FrameIndex`."""
+        if videos is not None or len(queries) != 1:
+            return self.index.search(queries, k, videos)
+        return self._ask((queries, k))
+
+    def _search_all(self, asked: Sequence[tuple[Float32, int]]) -> list[FrameHits]:
+        hits = self.index.search(np.concatenate([query for query, _ in asked]), max(k for _, k in asked))
+        return [
+            FrameHits(hits.scores[i : i + 1, :k], hits.video_ids[i : i + 1, :k], hits.frames[i : i + 1, :k])
+            for i, (_, k) in enumerate(asked)
+        ]
+
+    def vectors(self, video_id: int) -> Float32:
+        """See :class:`FrameIndex`."""
+        return self.index.vectors(video_id)
+
+    def next_similarity(self, video_id: int) -> Float32:
+        """See :class:`FrameIndex`."""
+        return self.index.next_similarity(video_id)
+
+    def background(self, query: Float32) -> tuple[float, float]:
+        """See :class:`FrameIndex`."""
+        return self.index.background(query)

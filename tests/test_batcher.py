@@ -1,0 +1,65 @@
+"""Joined calls: the answers are those of single calls, whoever waits with whom."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from indexer.batcher import MAX_BATCH, BatchedIndex, Batcher
+from indexer.frame_index import NumpyIndex
+from tests.test_frame_index import QUERIES, VIDEOS, D, flat
+
+
+def test_a_lone_caller_is_answered_at_once():
+    assert Batcher(lambda items: [item + 1 for item in items])(1) == 2
+
+
+def test_callers_that_wait_are_answered_together_each_with_its_own():
+    sizes, first_is_in, go_on = [], threading.Event(), threading.Event()
+
+    def work(items):
+        sizes.append(len(items))
+        first_is_in.set()
+        go_on.wait(10)
+        return [item * item for item in items]
+
+    batcher = Batcher(work)
+    with ThreadPoolExecutor(40) as pool:
+        first = pool.submit(batcher, 0)
+        first_is_in.wait(10)
+        others = [pool.submit(batcher, n) for n in range(1, 40)]
+        while len(batcher._waiting) < 39:
+            pass
+        go_on.set()
+        assert [future.result(10) for future in (first, *others)] == [n * n for n in range(40)]
+    assert sizes == [1, MAX_BATCH, 39 - MAX_BATCH]
+
+
+def test_one_wrong_item_does_not_fail_the_others():
+    def work(items):
+        return [10 // item for item in items]
+
+    batcher = Batcher(work)
+    with ThreadPoolExecutor(8) as pool:
+        futures = {n: pool.submit(batcher, n) for n in (5, 0, 2, 1)}
+        assert {n: futures[n].result(10) for n in (5, 2, 1)} == {5: 2, 2: 5, 1: 10}
+        with pytest.raises(ZeroDivisionError):
+            futures[0].result(10)
+
+
+def test_a_batched_index_agrees_with_the_judge_from_many_threads():
+    index, judge = BatchedIndex(flat(VIDEOS)), NumpyIndex(VIDEOS, D)
+    asked = [(QUERIES[i % 4][None], 1 + i % 7, {2, 11} if i % 5 == 0 else None) for i in range(60)]
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda one: index.search(*one), asked))
+    for hits, one in zip(found, asked, strict=True):
+        expected = judge.search(*one)
+        assert np.array_equal(hits.video_ids, expected.video_ids)
+        assert np.allclose(hits.scores, expected.scores, atol=1e-5)
+    assert (index.rows, index.video_ids) == (judge.rows, judge.video_ids)
+    assert np.array_equal(index.vectors(7), judge.vectors(7))
+    assert np.array_equal(index.next_similarity(7), judge.next_similarity(7))
+    assert index.background(QUERIES[0]) == pytest.approx(judge.background(QUERIES[0]), abs=1e-5)
