@@ -11,13 +11,15 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from bench.speed import SPEED_MODEL, Grid
 from bench.synthetic import CHUNK_ROWS, DIMENSION, FRAMES_PER_VIDEO, frames, frames_from, queries
-from indexer.frame_index import FlatIndex, GpuIndex, NumpyIndex, Segment
+from indexer.frame_index import FlatIndex, FrameHits, GpuIndex, NumpyIndex, Segment
 from indexer.store import VideoFrames
+from indexer.vectors import Float16
 
 SIZES = (1_000_000, 10_000_000, 100_000_000)
 #: Multiply-adds of ViT-B-32 for one picture, doubled.
@@ -62,11 +64,11 @@ def check() -> list[str]:
     return lines
 
 
-def _pairs(hits: object, number: int) -> set[tuple[int, int]]:
-    return set(zip(hits.video_ids[number].tolist(), hits.frames[number].tolist(), strict=True))  # type: ignore[attr-defined]
+def _pairs(hits: FrameHits, number: int) -> set[tuple[int, int]]:
+    return set(zip(hits.video_ids[number].tolist(), hits.frames[number].tolist(), strict=True))
 
 
-def _videos(vectors: np.ndarray) -> list[VideoFrames]:
+def _videos(vectors: Float16) -> list[VideoFrames]:
     starts = range(0, len(vectors), FRAMES_PER_VIDEO)
     return [VideoFrames.of(s // FRAMES_PER_VIDEO, vectors[s : s + FRAMES_PER_VIDEO]) for s in starts]
 
@@ -110,24 +112,23 @@ def encoder_line(limit: Limits, batch: int = 256) -> tuple[str, ...]:
 
 def search_lines(limit: Limits, sizes: Sequence[int] = SIZES) -> list[tuple[str, ...]]:
     """Flat float16 search at each size, of one query and of 256; a size that does not fit says so."""
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for rows in sizes:
         try:
             index = _flat_on_gpus(rows)
         except RuntimeError:
             lines.append((f"flat, {rows:,} × {DIMENSION}", "", "larger than the memory of the GPUs", "", ""))
             continue
-        for count in (1, 256):
-            lines.append(_search_line(limit, index, rows, count))
+        lines += [_search_line(limit, index, rows, count) for count in (1, 256)]
         del index
     return lines
 
 
-def _search_line(limit: Limits, index: object, rows: int, count: int) -> tuple[str, ...]:
+def _search_line(limit: Limits, index: Any, rows: int, count: int) -> tuple[str, ...]:
     import faiss
 
     asked = queries(count, rows)
-    seconds = _seconds(lambda: index.search(asked, _K))  # type: ignore[attr-defined]
+    seconds = _seconds(lambda: index.search(asked, _K))
     gpus = faiss.get_num_gpus()
     read = rows * DIMENSION * 2 / limit.bytes_per_second / gpus
     multiplied = 2 * rows * DIMENSION * count / limit.operations_per_second / gpus
@@ -135,11 +136,11 @@ def _search_line(limit: Limits, index: object, rows: int, count: int) -> tuple[s
     return what, f"{count}", f"{1e3 * seconds:.2f} ms", f"{read / seconds:.2f}", f"{multiplied / seconds:.2f}"
 
 
-def _flat_on_gpus(rows: int) -> object:
+def _flat_on_gpus(rows: int) -> Any:
     """A float16 index spread over all GPUs; the same 64,800 synthetic frames again and again, which cost alike."""
     import faiss
 
-    shards = faiss.IndexShards(DIMENSION, True, True)
+    shards: Any = faiss.IndexShards(DIMENSION, True, True)  # type: ignore[call-arg]
     shards.resources = []
     settings = faiss.GpuIndexFlatConfig()
     settings.useFloat16 = True

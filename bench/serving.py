@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -22,9 +24,13 @@ from bench.synthetic import queries
 from indexer.batcher import BatchedIndex
 from indexer.frame_index import FlatIndex, FrameIndex
 from indexer.segments import load
+from indexer.vectors import Float32
+
+Request = TypeVar("Request")
 
 _START_SECONDS = 120.0
 _K = 512
+_PATH = "/api/v1/search"
 
 
 @dataclass(frozen=True)
@@ -52,16 +58,15 @@ def measure(rows: int, clients: int, requests: int) -> list[Load]:
         folder = Path(temporary)
         library = make_library(folder / "library", rows, save_random_model(folder / "model"))
         flat, _ = load(library, 512)
-        loads = [*_served(library, clients, requests), *_joined(flat, clients, requests)]
-    return loads
+        return [*_served(library, clients, requests), *_joined(flat, clients, requests)]
 
 
 def _served(library: Path, clients: int, requests: int) -> Iterator[Load]:
     with _server(library) as address:
         _search(address, "warm")
         for count in (1, clients):
-            words = iter([f"a {count} picture of number {n}" for n in range(requests)])
-            yield _load("POST /api/v1/search, a new text each", count, requests, lambda w=words: _search(address, next(w)))  # type: ignore[misc]
+            texts = [f"a {count} picture of number {n}" for n in range(requests)]
+            yield _load(f"{_PATH}, a new text each", count, texts, lambda text: _search(address, text))
 
 
 @contextlib.contextmanager
@@ -73,28 +78,16 @@ def _server(library: Path) -> Iterator[tuple[str, int]]:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         line = process.stdout.readline()
         parts = urlsplit(line.split()[-1])
-        _wait_for((str(parts.hostname), int(parts.port or 0)))
         yield str(parts.hostname), int(parts.port or 0)
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _wait_for(address: tuple[str, int]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            return _search(address, "first")
-        except ConnectionError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-
-
 def _search(address: tuple[str, int], text: str) -> None:
-    connection = http.client.HTTPConnection(*address, timeout=60)
+    connection = http.client.HTTPConnection(*address, timeout=_START_SECONDS)
     headers = {"Content-Type": "application/json", "X-VClip": "1"}
-    connection.request("POST", "/api/v1/search", json.dumps({"text": text}), headers)
+    connection.request("POST", _PATH, json.dumps({"text": text}), headers)
     answer = connection.getresponse()
     body = answer.read()
     connection.close()
@@ -107,24 +100,23 @@ def _joined(flat: FlatIndex, clients: int, requests: int) -> Iterator[Load]:
     asked = queries(requests, flat.rows)
     indexes: dict[str, FrameIndex] = {"each by itself": flat, "joined": BatchedIndex(flat)}
     for name, index in indexes.items():
-        numbers = iter(range(requests))
-        yield _load(
-            f"exact index, best {_K}, {name}",
-            clients,
-            requests,
-            lambda i=index, n=numbers: i.search(asked[(q := next(n)) : q + 1], _K),  # type: ignore[misc]
-        )
+        ask: Callable[[Float32], object] = partial(_ask, index)
+        yield _load(f"exact index, best {_K}, {name}", clients, list(asked), ask)
 
 
-def _load(what: str, clients: int, requests: int, ask: Callable[[], object]) -> Load:
-    def one(_: int) -> float:
+def _ask(index: FrameIndex, query: Float32) -> object:
+    return index.search(query[None], _K)
+
+
+def _load(what: str, clients: int, requests: Sequence[Request], ask: Callable[[Request], object]) -> Load:
+    def one(request: Request) -> float:
         started = time.perf_counter()
-        ask()
+        ask(request)
         return 1e3 * (time.perf_counter() - started)
 
     started = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        times = tuple(pool.map(one, range(requests)))
+        times = tuple(pool.map(one, requests))
     return Load(what, clients, times, time.perf_counter() - started)
 
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from indexer.frame_index import FrameHits, FrameIndex
+from indexer.frame_index import FrameHits, FrameIndex, Moments
 from indexer.vectors import Float32
 
 Item = TypeVar("Item")
@@ -66,7 +66,7 @@ class Batcher(Generic[Item, Answer]):
 
 
 class BatchedIndex:
-    """A :class:`FrameIndex` for several threads: single queries without a filter that wait are searched together."""
+    """A :class:`FrameIndex` for several threads: single queries that wait (no filter) are searched at once."""
 
     def __init__(self, index: FrameIndex) -> None:
         self.index, self.kind = index, index.kind
@@ -102,6 +102,11 @@ class BatchedIndex:
     def next_similarity(self, video_id: int) -> Float32:
         """See :class:`FrameIndex`."""
         return self.index.next_similarity(video_id)
+
+    @property
+    def moments(self) -> Moments:
+        """See :class:`FrameIndex`."""
+        return self.index.moments
 
     def background(self, query: Float32) -> tuple[float, float]:
         """See :class:`FrameIndex`."""

@@ -391,7 +391,7 @@ class _Shard:
         if coarse is None:
             settings = faiss.GpuIndexFlatConfig()
             settings.device, settings.useFloat16 = gpu, True
-            index = faiss.GpuIndexFlatIP(resources, dimension, settings)
+            index: Any = faiss.GpuIndexFlatIP(resources, dimension, settings)
         else:
             options = faiss.GpuClonerOptions()
             options.useFloat16CoarseQuantizer = False
@@ -408,7 +408,7 @@ class _Shard:
 
 
 class GpuIndex:
-    """The rows of a ``FlatIndex`` spread over GPUs in float16; its best are scored exactly from the stored vectors.
+    """The rows of a ``FlatIndex`` spread over GPUs in float16; the best are scored exactly from what is stored.
 
     Filtered searches and single videos are answered by the CPU index, which holds the same rows.
 

@@ -82,6 +82,7 @@ def test_gpu_indexes_agree_with_the_judge():
     assert len(gpu.check()) == 3
 
 
+@pytest.mark.slow
 def test_load_is_measured_on_a_real_server():
     from bench import serving
 
