@@ -144,7 +144,8 @@ def test_a_thinned_timeline_keeps_peaks_and_cuts(client, ids):
 def test_settings_are_the_knobs(client):
     settings = {s["name"]: s for s in client.get(f"{API}/settings").json()}
     assert settings["method"]["choices"] == ["vc1", "vc2", "proposals"]
-    assert (settings["top"]["low"], settings["top"]["high"]) == (1, 100_000)
+    assert (settings["top"]["low"], settings["top"]["high"]) == (1, 2_000)  # what the server allows
+    assert settings["top"]["default"] == 500
 
 
 def test_a_thumbnail_shows_its_time(client, ids):

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from indexer.discover import printable
 from searcher.settings import knobs
 from vclipper.models import DEMO_MODEL
+from vclipper.web import searching
 from vclipper.web.paging import page_of
 from vclipper.web.routes import Shared
 from vclipper.web.schemas import LibraryFacts, Page, PageSize, Setting, Video, VideoId, VideoPage
@@ -48,16 +49,16 @@ def library(service: Shared) -> LibraryFacts:
 
 @router.get("/settings")
 def settings() -> list[Setting]:
-    """Every setting of a search, with its bounds and default."""
+    """Every setting of a search, with its bounds and default on this server."""
     return [
         Setting(
             name=knob.name,
             symbol=knob.symbol,
             help=knob.help,
             kind=knob.kind.__name__,
-            default=knob.default,
+            default=searching.DEFAULTS.get(knob.name, knob.default),
             low=knob.low,
-            high=knob.high,
+            high=searching.MOST.get(knob.name, knob.high),
             choices=list(knob.choices),
         )
         for knob in knobs()
