@@ -10,7 +10,7 @@ from vclipper.export.clip_copy import copied_suffix, write_copy
 from vclipper.export.clip_exact import write_exact
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output, clip_name
-from vclipper.export.source import Cut, cuts_of
+from vclipper.export.source import cuts_of
 
 
 def write_clips(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
@@ -30,6 +30,3 @@ def write_clips(moments: Sequence[ExportMoment], output: Output, options: Export
             for remark in remarks:
                 output.note(f"{printable(path.relative_to(output.folder))} {remark}")
     output.on_progress(len(cuts), len(cuts))
-
-
-__all__ = ["Cut", "write_clips"]
