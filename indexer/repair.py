@@ -29,6 +29,7 @@ from indexer.manifest import Manifest
 from indexer.rewrite import Videos, finish_swap, write_tables
 from indexer.storage import TABLES, Folder
 from indexer.store import Store, VideoFrames, VideoRow, shape_of
+from indexer.thumbnails import Thumbnails
 from indexer.verify import verify
 
 _DEFAULT_PERIOD_SECONDS = 2.0
@@ -67,6 +68,10 @@ def repair(library: Path, model: str = "", model_fingerprint: str = "") -> Repai
     segments.rebuild(library, store, store.videos())
     done.mended.append("the index was rebuilt from the tables")
     _mend_choice(library, made, done)
+    thumbnails = Thumbnails(library)
+    if damaged := thumbnails.damaged(video.video_id for video in store.videos()):
+        thumbnails.forget(damaged)
+        done.mended.append(f"damaged thumbnails of {len(damaged)} videos were deleted")
     if text_tower.is_damaged(library):
         text_tower.forget(library)
         done.mended.append("the damaged text half of the model was deleted; the next index run writes it anew")

@@ -71,6 +71,15 @@ class Thumbnails:
         except (OSError, ValueError):
             return None
 
+    def damaged(self, video_ids: Iterable[int]) -> list[int]:
+        """Those of the videos whose file is there and cannot be read."""
+        return [i for i in video_ids if self._pack(i).exists() and self.at(i, 0) is None]
+
+    def forget(self, video_ids: Iterable[int]) -> None:
+        """Delete the files of these videos (under the write lock)."""
+        for video_id in video_ids:
+            self._pack(video_id).unlink(missing_ok=True)
+
     def size_bytes(self) -> int:
         """Of all thumbnails together."""
         return sum(path.stat().st_size for path in self.folder.glob("*.jpegs"))

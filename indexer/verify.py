@@ -16,6 +16,7 @@ from indexer.frame_index import FlatIndex, Moments
 from indexer.plan import video_id_of
 from indexer.storage import Where, at
 from indexer.store import Store, VideoFrames, VideoRow
+from indexer.thumbnails import Thumbnails
 from indexer.vectors import next_frame_similarity
 
 #: float16 keeps 11 bits: a rounded unit vector's length is this close to 1.
@@ -174,6 +175,8 @@ def _start(library: Path, videos: Sequence[VideoRow]) -> Iterator[Problem]:
     kept = snapshot.load(library, snapshot.tables_state(library))
     if kept is not None and kept.videos != list(videos):
         yield Problem("start/videos.json lists other videos than the table", _MEND)
+    if damaged := Thumbnails(library).damaged(video.video_id for video in videos):
+        yield Problem(f"the thumbnails of {len(damaged)} videos are damaged", f"{_MEND} deletes them")
     if snapshot.is_damaged(library):
         yield Problem("start/videos.json is damaged", f"The next index run mends it; or {_MEND}")
     if text_tower.is_damaged(library):

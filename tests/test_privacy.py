@@ -55,18 +55,29 @@ def of(library, name):
     return video, next(iter(library._open_store().frames([video])))
 
 
-def test_a_purged_video_leaves_no_trace(library):
+def test_a_purged_video_leaves_no_trace(library, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     video, frames = of(library, "secret-party.mp4")
     before = traces(library, video, frames)
     assert all(before.values()), before  # the scan finds each of them where it is
     kept = [row for row in rows_of(library) if row[1] != video.video_id]
+    proxy = tmp_path / "cache" / "vclipper" / "proxies" / f"{video.video_id}.mp4"
+    proxy.parent.mkdir(parents=True)
+    proxy.touch()
     library.remove([video.path], purge=True)
     assert {name: files for name, files in traces(library, video, frames).items() if files} == {}
     assert rows_of(library) == kept
     assert library.verify() == []
     assert library.search("lime", settings=SHARP)[0].path.name in {"a.mp4", "b.mp4", "c.mp4"}
     assert open_library(library.path).verify() == []
-    assert sorted(p.name for p in library.path.iterdir() if p.is_dir()) == ["index", "start", "tables"]
+    assert sorted(p.name for p in library.path.iterdir() if p.is_dir()) == [
+        "index",
+        "start",
+        "tables",
+        "thumbnails",
+    ]
+    assert len(list((library.path / "thumbnails").iterdir())) == len(kept)
+    assert not proxy.exists()
 
 
 def test_without_purge_bytes_stay_in_files_that_nothing_reads(library):

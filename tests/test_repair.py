@@ -181,6 +181,12 @@ def test_a_damaged_index_is_not_believed(library, name, how):
     mended(library, expected)
 
 
+def test_damaged_thumbnails_are_deleted(library):
+    expected = rows_of(library)
+    spoil(library.path / "thumbnails", "*.jpegs")
+    assert "damaged thumbnails of 2 videos were deleted" in mended(library, expected)
+
+
 def test_a_damaged_choice_of_index(library):
     expected = rows_of(library)
     (library.path / "settings.json").write_text('{"index_type": 7')

@@ -245,7 +245,7 @@ class Library:
             migrate(self.storage, store)
             store.recover()
             yield store
-            self.thumbnails.sweep({video.video_id for video in store.videos()})
+            self.thumbnails.sweep({video.video_id for video in self._open_store().videos()})
 
     def _export_text(self) -> None:
         """Write the text half of a model that is loaded beside the library, once (under the write lock)."""
@@ -646,12 +646,12 @@ class Library:
             gone = _matching_videos(absolute(paths), store.videos())
             store.remove(gone)
             if purge:
-                self._purge(store)
+                self._purge(store, gone)
             else:
                 self._bring_along(store)
         return gone
 
-    def _purge(self, store: Store) -> None:
+    def _purge(self, store: Store, gone: Iterable[VideoRow]) -> None:
         """Write everything anew from what is in the library now (under the write lock)."""
         videos = store.videos()
         write_tables(self.path, manifest.load(self.path), zip(videos, store.frames(videos), strict=True))
@@ -659,6 +659,9 @@ class Library:
         fresh = self._open_store()
         flat = segments.rebuild(self.path, fresh, fresh.videos())
         index_choice.follow(self.path, flat, self.index_type, anew=True)
+        for video in gone:  # `vclip serve` keeps copies for browsers in the user's cache
+            for proxy in (cache_folder() / "proxies").glob(f"{video.video_id}.*"):
+                proxy.unlink(missing_ok=True)
 
     def _forget_open_tables(self) -> None:
         self._store = self._corpus = None
@@ -732,6 +735,13 @@ class Library:
             with self._index_lock("vclip repair"):
                 segments.rebuild(self.path, store, store.videos())
         return Repair([f"{orphans} frames that belong to no video were deleted", "the index was rebuilt"])
+
+
+def cache_folder() -> Path:
+    """Where this user's caches of VClipper lie."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("vclipper")
 
 
 def default_place() -> str:
