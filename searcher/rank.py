@@ -29,9 +29,9 @@ MAX_OVERLAP = 0.5
 
 
 #: The first moment's deviations for queries whose answer is not in the corpus: their median grows with the
-#: logarithm of the corpus (caption features, 375 to 113,620 frames; `bench corpus`).
-NOISE_PER_LOG_FRAME = 0.37
-NOISE_OFFSET = -0.15
+#: logarithm of the corpus (caption features, 374 to 113,620 frames; docs/benchmarks.md).
+NOISE_PER_LOG_FRAME = 0.39
+NOISE_OFFSET = 0.28
 
 
 @dataclass(frozen=True)

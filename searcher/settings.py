@@ -37,7 +37,7 @@ DEFAULT_THRESHOLD: Mapping[tuple[str, str], float] = {
 
 #: Of queries whose answer is not in the corpus nine in ten still show something at this cut-off, and of right
 #: first answers 98 in 100 stay: hiding a right answer costs more than showing a wrong one at the end of a list.
-DEFAULT_MIN_SCORE = -0.85
+DEFAULT_MIN_SCORE = -0.9
 
 
 @dataclass(frozen=True)
