@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from indexer.errors import InputError, VClipperError
-from searcher.settings import METHODS, POSTPROCESSES, SearchSettings
+from searcher.settings import METHODS, POSTPROCESSES, RANKERS, SearchSettings
 
 if TYPE_CHECKING:
     from bench.curves import CurveSet, Features
@@ -883,7 +883,7 @@ def gpu(rows: str, style: str) -> int:
 @click.option("--hours", default=3.0, show_default=True, help="Length of the joined videos.")
 @click.option("--queries", default=300, show_default=True, help="How many are asked.")
 @click.option("--method", type=click.Choice(METHODS), default="proposals", show_default=True)
-@click.option("--ranker", type=click.Choice(("fitted", "formula")), default="fitted", show_default=True)
+@click.option("--ranker", type=click.Choice(RANKERS), default="fitted", show_default=True)
 def long(hours: float, queries: int, method: str, ranker: str, **options: Any) -> None:
     """Find moments in hours of video: the data set's own videos joined, with known places."""
     from bench.long_videos import measure
@@ -893,6 +893,24 @@ def long(hours: float, queries: int, method: str, ranker: str, **options: Any) -
     settings = SearchSettings(method=method, ranker=ranker)
     figures = measure(_features(source, dataset), dataset, settings, hours, queries)
     click.echo("  ".join(f"{name} {value:g}" for name, value in figures.items()))
+
+
+# --- refinement of the ends -------------------------------------------------------------------------
+
+
+@bench.command()
+@_source_options
+@click.option("--ranker", type=click.Choice(RANKERS), default="fitted", show_default=True)
+def refine(ranker: str, **options: Any) -> None:
+    """Ends moved by a second look: every second frame, the same refined with the frames between, all frames."""
+    from bench.refinement import measure
+
+    source = _source(options)
+    dataset = source.load_dataset()
+    click.echo("| grid | R1@0.5 | R1@0.7 | mean error of an end, s |")
+    click.echo("| --- | ---: | ---: | ---: |")
+    for line in measure(_features(source, dataset), dataset, SearchSettings(ranker=ranker)):
+        click.echo(f"| {line.grid} | {line.recall_05:.2f} | {line.recall_07:.2f} | {line.end_error_seconds:.2f} |")
 
 
 # --- fit --------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ from searcher.rank import Moment
 from searcher.search import Corpus, Scenes, Timeline, scenes, search, search_sequence, timeline
 from searcher.settings import SearchSettings
 from vclipper.models import canonical_name, fingerprint_of, load_encoder
+from vclipper.refining import refined
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -319,6 +320,7 @@ class Library:
         model: str | None = None,
         like: str | tuple[int, float] | None = None,
         templates: Sequence[str] = ("{}",),
+        refine: bool = False,
     ) -> list[Moment]:
         """The moments that answer a query, best first; [] means nothing was found.
 
@@ -332,6 +334,7 @@ class Library:
             model: refuse unless the library was made with it.
             like: ``VIDEO@TIME`` or (video id, seconds): more like this moment of a video in the library.
             templates: each text is put in place of ``{}`` in each of these, and the embeddings averaged.
+            refine: decode more frames around the ends of what was found and move the ends there.
 
         Raises:
             InputError: an empty or wrong query, an unreadable image, a filter that no video matches.
@@ -342,7 +345,12 @@ class Library:
         _check_templates(templates)
         corpus = self._filled_corpus()
         found = self._answer(query, image, like, templates, corpus, settings or SearchSettings(), within)
-        return [_as_it_lies(moment, corpus.videos[moment.video_id]) for moment in found]
+        moments = [_as_it_lies(moment, corpus.videos[moment.video_id]) for moment in found]
+        return [self._refined(moment, corpus) for moment in moments] if refine else moments
+
+    def _refined(self, moment: Moment, corpus: Corpus) -> Moment:
+        vectors = corpus.prepared(moment.video_id).plain.vectors
+        return refined(moment, vectors, corpus.period_seconds, self._embed_pictures)
 
     def _answer(
         self,
@@ -470,9 +478,12 @@ class Library:
         return self._embed_picture(_open_image(image))  # before the model is loaded: a wrong path is said at once
 
     def _embed_picture(self, picture: Image) -> Float32:
-        with self._encoder_lock:
-            vector: Float32 = encode_images(self.encoder, [picture])[0]
+        vector: Float32 = self._embed_pictures([picture])[0]
         return vector
+
+    def _embed_pictures(self, pictures: Sequence[Image]) -> Float32:
+        with self._encoder_lock:
+            return encode_images(self.encoder, pictures)
 
     def _frame_at(self, like: str | tuple[int, float], corpus: Corpus) -> Float32:
         """The vector of the frame that a video of the library shows at a time."""

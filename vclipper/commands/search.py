@@ -40,6 +40,7 @@ class _Search(SectionedCommand):
             "cut_threshold",
             "top_share",
             "best_frames",
+            "refine",
             "settings_file",
         ),
     }
@@ -53,6 +54,7 @@ class _Search(SectionedCommand):
     "--template", "templates", multiple=True, metavar="TEXT", help='E.g. "a photo of {}"; several average.'
 )
 @click.option("--all", "show_all", is_flag=True, help="Show every moment, whatever its score.")
+@click.option("--refine", is_flag=True, help="Decode more frames around the ends of what is found; slower.")
 @settings_options
 @click.option("--settings", "settings_file", metavar="FILE", help="Settings that `vclip bench tune` found.")
 @filter_options
@@ -71,6 +73,7 @@ def search(
     like: str | None,
     templates: tuple[str, ...],
     show_all: bool,
+    refine: bool,
     settings_file: str | None,
     within: str | None,
     min_length: str | None,
@@ -108,7 +111,7 @@ def search(
     from vclipper import output
 
     opened = open_library(library, device)
-    moments = opened.search(text, image, settings, videos, model, like, question.templates)
+    moments = opened.search(text, image, settings, videos, model, like, question.templates, refine)
     if as_json:
         click.echo(output.moments_json(moments, question.words))
     elif as_csv:

@@ -27,6 +27,8 @@ def settings_of(given: dict[str, Any]) -> SearchSettings:
     Raises:
         InputError: an unknown setting, or a value out of bounds.
     """
+    if given.get("ranker_file") is not None:
+        raise InputError("ranker_file cannot be set here", "The server reads no files that a request names")
     for name, most in MOST.items():
         value = given.get(name)
         if isinstance(value, (int, float)) and value > most:
