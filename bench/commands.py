@@ -895,6 +895,22 @@ def long(hours: float, queries: int, method: str, ranker: str, **options: Any) -
     click.echo("  ".join(f"{name} {value:g}" for name, value in figures.items()))
 
 
+# --- cost of localising ------------------------------------------------------------------------------
+
+
+@bench.command()
+@_source_options
+@click.option("--clips", default=200, show_default=True, help="How many.")
+def cost(clips: int, **options: Any) -> None:
+    """CPU milliseconds that each method takes to find the windows of one clip, side by side (--features)."""
+    from bench.cost import milliseconds
+
+    click.echo("| method | ms of CPU a clip |")
+    click.echo("| --- | ---: |")
+    for name, spent in milliseconds(_curves(_source(options)), clips).items():
+        click.echo(f"| {name} | {spent:.3f} |")
+
+
 # --- refinement of the ends -------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.commands import bench
+from bench.cost import milliseconds
 from bench.curves import CurveSet
 from bench.datasets import Dataset, Query
 from bench.fit import (
@@ -162,3 +163,9 @@ def test_films_know_where_their_videos_start(tmp_path):
     with pytest.raises(InputError, match="do not last"):
         films(features, curve_set.dataset, hours=10)
     assert measure(features, curve_set.dataset, SearchSettings(method="proposals"), 0.1, 4)["queries"] == 4
+
+
+def test_cost_times_every_method(tmp_path):
+    figures = milliseconds(data(tmp_path), clips=2, rounds=1)
+    assert all(spent > 0 for spent in figures.values())
+    assert {"vc1 smooth_norm", "proposals, a video asked before"} <= set(figures)
