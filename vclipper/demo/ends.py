@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def main(folder: Path) -> None:
     library.search(truth[0].query)  # loads what is loaded once
     for name, settings in (("the demo's settings (vc1)", SETTINGS), ("proposals", SearchSettings())):
         for refine in (False, True):
-            values = measure(library, truth, settings, refine)
+            values = measure(library, truth, replace(settings, top=1), refine)
             columns = "  ".join(f"{column} {value:.2f}" for column, value in values.items())
             print(f"{name}{', refined' if refine else ''}: {columns}")
 
