@@ -6,11 +6,14 @@ const NO_BODY = ["string", "number", "integer", "boolean"];
 
 async function show() {
   const description = await (await fetch("/api/v1/openapi.json")).json();
-  find("#about").textContent = description.info.description;
+  find("#about").append(...words(description.info.description));
   for (const [tag, routes] of byTag(description.paths)) {
     find("#api").append(el("h2", {}, tag), ...routes.map((route) => section(route, description.components.schemas)));
   }
 }
+
+/** Text with what stands between backticks as code. */
+const words = (text) => text.split(/`+/).map((part, i) => (i % 2 ? el("code", {}, part) : part));
 
 /** Routes by their first tag, in the order of the description. */
 function byTag(paths) {
@@ -31,7 +34,7 @@ function section({ path, method, description, summary, parameters = [], requestB
   return el(
     "details",
     { class: "route" },
-    el("summary", {}, el("code", {}, method.toUpperCase()), " ", el("code", {}, path), el("span", {}, description ?? summary ?? "")),
+    el("summary", {}, el("code", {}, method.toUpperCase()), " ", el("code", {}, path), el("span", {}, ...words(description ?? summary ?? ""))),
     parameters.length ? fields("In the address", parameters.map((one) => [one.name, one.required, one.schema, one.description])) : null,
     sent ? fields("Sent", propertiesOf(sent, schemas)) : null,
     given ? fields(`Answer ${status}`, propertiesOf(given, schemas)) : null,

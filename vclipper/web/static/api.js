@@ -64,10 +64,11 @@ export async function uploadImage(blob, name) {
   return (await request("POST", "/images", { form })).json();
 }
 
-/** The exported file and its name. */
+/** The exported file, its name, and how many moments could not be exported. */
 export async function exportMoments(body, signal) {
   const response = await request("POST", "/export", { json: body, signal });
-  return { blob: await response.blob(), name: nameOf(response) ?? `${body.name || "moments"}` };
+  const failed = Number(response.headers.get("X-VClip-Failed") ?? 0);
+  return { blob: await response.blob(), name: nameOf(response) ?? body.name, failed };
 }
 
 function nameOf(response) {

@@ -113,10 +113,10 @@ function formatChoice({ name, label, suffix, what }, checked) {
 }
 
 /** Hand a file to the browser's downloads. */
-function save({ blob, name }) {
+function save({ blob, name, failed }) {
   const address = URL.createObjectURL(blob);
   const link = el("a", { href: address, download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
-  toast(`Exported ${name}`);
+  toast(failed ? `Exported ${name}; ${counted(failed, "moment")} could not be exported` : `Exported ${name}`);
 }

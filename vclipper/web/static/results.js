@@ -1,6 +1,6 @@
 /** The list of moments: grouped by video or by rank, loaded page after page, with one card a moment. */
 
-import { debounced, el, find, icon, iconButton } from "./dom.js";
+import { debounced, el, find, icon, iconButton, wantsStillness } from "./dom.js";
 import { counted, duration as lengthOf, timecode } from "./format.js";
 
 /** A group shows so many cards at first, so that one film never pushes the others off the page. */
@@ -147,7 +147,7 @@ export class Results {
       el("span", { class: "card-time" }, times),
       video.online ? null : el("span", { class: "card-flag", title: "The file is not there; its drive may not be connected" }, icon("offline"), "offline"),
     );
-    open.addEventListener("click", () => this.listeners.onOpen(moment, { play: true }));
+    open.addEventListener("click", () => this.listeners.onOpen(moment, { play: !wantsStillness() }));
     open.addEventListener("focus", () => open.matches(":focus-visible") && isDocked() && this.focusOpens(moment));
     const card = el("article", { class: "card" }, open, this.#cardName(video), this.#cardFoot(moment, video));
     card.moment = moment;
