@@ -16,7 +16,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "Installing VClipper and what it needs (about 5 GB with PyTorch; once)"
-	$(BIN)/python -m pip install --quiet --editable '.[dev,bench,web]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,bench,web,mcp]'
 	@touch $@
 
 demo: $(VENV)/.installed  ## make films, index them, search them, compare with the truth

@@ -17,6 +17,7 @@ from vclipper import __version__
 from vclipper.commands.export import export
 from vclipper.commands.index import INTERRUPTED, index
 from vclipper.commands.keep import info, list_videos, models, reindex, relink, remove, repair, verify
+from vclipper.commands.mcp import mcp
 from vclipper.commands.search import search
 from vclipper.commands.serve import serve
 from vclipper.commands.show import show
@@ -30,6 +31,7 @@ COMMANDS = (
     search,
     show,
     serve,
+    mcp,
     export,
     info,
     list_videos,

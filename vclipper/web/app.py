@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from vclipper import __version__
 from vclipper.web import errors
 from vclipper.web.guard import Access, Guard
-from vclipper.web.routes import exporting, library, media, playback, runs, search
+from vclipper.web.routes import documentation, exporting, library, media, playback, runs, search
 from vclipper.web.schemas import ErrorResponse
 from vclipper.web.service import Service
 
@@ -40,7 +40,7 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     )
     app.state.service = service
     errors.install(app)
-    for subject in (library, search, media, playback, exporting, runs):
+    for subject in (library, search, media, playback, exporting, runs, documentation):
         app.include_router(subject.router, prefix=API)
     for subject in (media, playback):
         app.include_router(subject.bytes_router)

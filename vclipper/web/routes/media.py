@@ -42,7 +42,8 @@ def _decoded(service: Service, video: VideoRow, seconds: float, width: int) -> b
     return jpeg
 
 
-@bytes_router.api_route("/media/{video_id}", methods=["GET", "HEAD"], response_class=Response)
+@bytes_router.head("/media/{video_id}", include_in_schema=False)
+@bytes_router.get("/media/{video_id}", response_class=Response)
 def original(service: Shared, request: Request, video_id: VideoId) -> Response:
     """A video's file as it is, whole or a byte range of it."""
     video = service.video(video_id)

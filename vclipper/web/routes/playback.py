@@ -43,7 +43,8 @@ def make_proxy(service: Shared, video_id: VideoId) -> Playback:
     return _proxy(video, service.proxies.make(video, lambda: service.files.open(video)))
 
 
-@bytes_router.api_route("/media/{video_id}/proxy", methods=["GET", "HEAD"], response_class=Response)
+@bytes_router.head("/media/{video_id}/proxy", include_in_schema=False)
+@bytes_router.get("/media/{video_id}/proxy", response_class=Response)
 def proxy(service: Shared, request: Request, video_id: VideoId) -> Response:
     """A video's proxy, whole or a byte range of it."""
     video = service.video(video_id)

@@ -1,0 +1,149 @@
+"""``vclip mcp``: search and export for assistants, over the Model Context Protocol on stdin and stdout.
+
+The tools are thin over :class:`vclipper.Library`; the SDK makes their schemas from the signatures and turns errors
+of the family into tool errors that the assistant reads.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+
+from indexer.errors import InputError, VClipperError
+from vclipper import __version__
+from vclipper.export import FORMATS, ExportMoment, ExportOptions, export
+from vclipper.library import Library, SearchSettings
+from vclipper.output import moment_dict
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_INSTRUCTIONS = (
+    "Finds moments in the user's own videos by what is seen in them. Search with a short description of the "
+    "picture; a score of 0 is what queries get whose answer is not there. Times are seconds from the first frame."
+)
+_MOST_MOMENTS = 100
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+def server_for(library: Library) -> MCPServer[Any]:
+    """The MCP server over one library; nothing is opened before a tool is called."""
+    server: MCPServer[Any] = MCPServer("vclip", instructions=_INSTRUCTIONS, version=__version__)
+
+    @server.tool(title="Search")
+    @_told_errors
+    def search(query: str, top: int = 10, folder: str = "") -> list[dict[str, Any]]:
+        """Moments that show what the query says, best first: words, or "a dog" + "snow" - "man", or "a" then "b".
+
+        folder: a folder or a glob over paths; only these videos are searched.
+        """
+        _demand_count(top)
+        settings = SearchSettings(top=top, videos=max(10, top))
+        found = library.search(query, settings=settings, within=folder or None)
+        return [_told(moment_dict(moment, rank), moment.video_id) for rank, moment in enumerate(found, 1)]
+
+    @server.tool(title="Moments of one video")
+    @_told_errors
+    def moments_of_video(video_id: str, query: str, top: int = 10) -> list[dict[str, float]]:
+        """All stretches of one video (its id from a search) that answer a query, best first."""
+        _demand_count(top)
+        if not video_id.isdecimal():
+            raise InputError(f"{video_id!r} is no video id", "Take it from a search")
+        windows = library.timeline(int(video_id), query).windows[:top]
+        return [
+            {
+                "start_seconds": round(window.start_seconds, 3),
+                "end_seconds": round(window.end_seconds, 3),
+                "confidence": round(window.confidence, 4),
+            }
+            for window in windows
+        ]
+
+    @server.tool(title="Library")
+    @_told_errors
+    def library_info() -> dict[str, Any]:
+        """What the library holds: videos, hours, the model that made it."""
+        info = library.info()
+        return {
+            "path": str(library.storage),
+            "model": info.model,
+            "videos": info.videos,
+            "frames": info.frames,
+            "video_seconds": round(info.video_seconds, 1),
+            "seconds_between_frames": round(1 / info.fps, 3),
+        }
+
+    @server.tool(title="Export", description=f"{_EXPORT} Formats: {', '.join(FORMATS)}.")
+    @_told_errors
+    def export_moments(
+        moments: list[dict[str, Any]],
+        format: str,  # noqa: A002 - the word that users know
+        folder: str,
+        pad_seconds: float = 0.0,
+    ) -> dict[str, Any]:
+        if len(moments) > _MOST_MOMENTS:
+            raise InputError(f"{len(moments)} moments are too many", f"Give at most {_MOST_MOMENTS}")
+        chosen = [_chosen(library, moment) for moment in moments]
+        done = export(chosen, format, Path(folder).expanduser(), ExportOptions(pad_seconds=pad_seconds))
+        return {
+            "files": [str(file) for file in done.files],
+            "notes": list(done.notes),
+            "failed": list(done.failed),
+        }
+
+    return server
+
+
+_EXPORT = (
+    "Write moments (objects with video_id, start_seconds, end_seconds, and query or note) as clips, timelines or "
+    "lists into a folder of the user's choice; files that are there are never replaced."
+)
+
+
+def _chosen(library: Library, moment: dict[str, Any]) -> ExportMoment:
+    """A moment that an assistant names: of a video of the library, so that no other file is read."""
+    try:
+        video_id = int(moment["video_id"])
+        times = float(moment["start_seconds"]), float(moment["end_seconds"])
+    except (KeyError, ValueError, TypeError):
+        raise InputError(
+            "a moment lacks its video or times", "Give video_id, start_seconds, end_seconds as search does"
+        ) from None
+    video = library.corpus().videos.get(video_id)
+    if video is None:
+        raise InputError(f"no video of the library has the id {video_id}", "Take it from a search")
+    path = next((path for path in video.paths if path.is_file()), video.path)
+    return ExportMoment(path, *times, str(moment.get("query", "")), note=str(moment.get("note", "")))
+
+
+def _told(moment: dict[str, Any], video_id: int) -> dict[str, Any]:
+    return {**moment, "video_id": str(video_id)}
+
+
+def _demand_count(top: int) -> None:
+    if not 1 <= top <= _MOST_MOMENTS:
+        raise InputError(f"top is {top}", f"It must lie between 1 and {_MOST_MOMENTS}")
+
+
+def no_pictures(name: str) -> Image:
+    """For ``Library(open_picture=…)``: an assistant's query opens no files."""
+    raise InputError(f"{name}: a query of an assistant opens no pictures", "Say in words what is to be seen")
+
+
+def _told_errors(tool: Callable[P, Result]) -> Callable[P, Result]:
+    """Known errors as tool errors, with what to do next."""
+
+    @functools.wraps(tool)
+    def told(*args: P.args, **kwargs: P.kwargs) -> Result:
+        try:
+            return tool(*args, **kwargs)
+        except VClipperError as error:
+            raise ToolError(str(error)) from None
+
+    return told
