@@ -7,10 +7,17 @@ line that joins them (a change point by least squares).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.vectors import Float32
+from searcher.rank import Moment
+
+#: Each interval between two frames of the library is divided into so many parts: half a second at 2 s.
+STEPS = 4
 
 #: What a move costs for each frame of the grid, in squared distances between the two sides: where the change is
 #: not clear, the end stays.
@@ -84,3 +91,34 @@ def moved_end(
     near = np.concatenate([vectors[grid], fine])[order]
     found = change_point(near, before, after, RELUCTANCE * np.abs(places - place))
     return float(places[found - 1]), float(places[found])
+
+
+def refined(
+    moment: Moment, vectors: Float32, period_seconds: float, look: Callable[[Sequence[float]], Float32]
+) -> Moment:
+    """A moment with its ends between the frames of the library.
+
+    At most ``4 · STEPS - 4`` pictures are looked at.
+
+    Args:
+        moment: a found one.
+        vectors: V_E of its video, (n, D). period_seconds: T of the library.
+        look: times in seconds, rising → (k, D) unit vectors of what is shown then; fewer where the video is over.
+    """
+    first = round(moment.start_seconds / period_seconds)
+    end = min(len(vectors), max(first + 1, round(moment.end_seconds / period_seconds)))
+
+    def end_at(is_start: bool, unmoved: float) -> float:
+        place = first if is_start else end
+        around = sides(vectors, first, end, is_start)
+        times = times_around(place, period_seconds, moment.video_seconds, STEPS)
+        if around is None or not len(times):
+            return unmoved
+        fine = look(times.tolist())
+        low, high = moved_end(place, fine, times[: len(fine)] / period_seconds, vectors, *around)
+        return min((low + high) / 2 * period_seconds, moment.video_seconds)
+
+    start_seconds, end_seconds = end_at(True, moment.start_seconds), end_at(False, moment.end_seconds)
+    if start_seconds >= end_seconds:
+        return moment
+    return replace(moment, start_seconds=start_seconds, end_seconds=end_seconds)

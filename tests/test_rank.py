@@ -53,10 +53,10 @@ def test_overlapping_moments_of_one_video_are_one_answer():
 
 
 def test_limits():
-    found = [ranked(1, 3.0), ranked(1, 2.0, start=10), ranked(2, 1.0, (0, 1)), ranked(3, -0.9, (0.7, 0.7))]
+    found = [ranked(1, 3.0), ranked(1, 2.0, start=10), ranked(2, 1.0, (0, 1)), ranked(3, -0.95, (0.7, 0.7))]
     assert [m.score for m in best_first(found, SearchSettings(per_video=1), 1000)] == [3.0, 1.0]
     assert [m.score for m in best_first(found, SearchSettings(min_score=1.5), 1000)] == [3.0, 2.0]
     assert [m.score for m in best_first(found, SearchSettings(top=2), 1000)] == [3.0, 2.0]
-    assert len(best_first(found, SearchSettings(), 1000)) == 3  # -0.9 is below the default cut-off
+    assert len(best_first(found, SearchSettings(), 1000)) == 3  # -0.95 is below the default cut-off
     assert len(best_first(found, SearchSettings(min_score=-1000), 1000)) == 4
     assert len(best_first(found, SearchSettings(), 299)) == 4  # too few frames to judge by

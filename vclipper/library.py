@@ -18,7 +18,7 @@ from indexer.batcher import BatchedIndex, Batcher
 from indexer.build import IndexReport, OnProgress, index_files
 from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder, OpenClipEncoder, encode_images
-from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, disk_errors_said
+from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VideoError, disk_errors_said
 from indexer.frame_index import FlatIndex
 from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
@@ -29,6 +29,7 @@ from indexer.relink import Relinking, plan_relinking
 from indexer.repair import Repair, repair
 from indexer.rewrite import write_tables
 from indexer.settings import DEFAULT_FPS, IndexSettings, check_index_type, period_of
+from indexer.stills import pictures_at
 from indexer.storage import TABLES, Folder, Where, at
 from indexer.store import Store, VideoRow
 from indexer.text_tower import TextTower
@@ -38,10 +39,10 @@ from indexer.verify import Problem, verify
 from searcher.filters import VideoFilter
 from searcher.query import Query, Term, embed, parse
 from searcher.rank import Moment
+from searcher.refine import refined
 from searcher.search import Corpus, Scenes, Timeline, scenes, search, search_sequence, timeline
 from searcher.settings import SearchSettings
 from vclipper.models import canonical_name, fingerprint_of, load_encoder
-from vclipper.refining import refined
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -349,8 +350,17 @@ class Library:
         return [self._refined(moment, corpus) for moment in moments] if refine else moments
 
     def _refined(self, moment: Moment, corpus: Corpus) -> Moment:
+        """The moment with its ends looked at again; as it was where its file cannot be read."""
         vectors = corpus.prepared(moment.video_id).plain.vectors
-        return refined(moment, vectors, corpus.period_seconds, self._embed_pictures)
+
+        def look(times_seconds: Sequence[float]) -> Float32:
+            pictures = list(pictures_at(moment.path, times_seconds))
+            return self._embed_pictures(pictures) if pictures else vectors[:0]
+
+        try:
+            return moment if moment.is_offline else refined(moment, vectors, corpus.period_seconds, look)
+        except VideoError:
+            return moment
 
     def _answer(
         self,
