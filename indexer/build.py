@@ -21,6 +21,7 @@ from indexer.decoders import Decoded, Failed, Finished, Message, Opened, decode_
 from indexer.discover import printable
 from indexer.encoder import Encoder, is_out_of_memory
 from indexer.errors import ModelError, VClipperError
+from indexer.fragments import Fragment
 from indexer.plan import Job, Plan
 from indexer.settings import IndexSettings
 from indexer.store import Store, VideoFrames, VideoRow
@@ -48,6 +49,7 @@ class IndexReport:
         failed: not indexed; the note says why.
         missing: in the library, gone from disk; kept unless pruned.
         pruned: missing files taken out.
+        notes: what befell the run itself, such as a worker that was lost.
         frames: frames embedded. video_seconds: length of the videos indexed.
         elapsed_seconds: wall time. interrupted: stopped by Ctrl-C.
     """
@@ -60,6 +62,7 @@ class IndexReport:
     failed: list[FileNote] = field(default_factory=list)
     missing: list[FileNote] = field(default_factory=list)
     pruned: list[FileNote] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     frames: int = 0
     video_seconds: float = 0.0
     elapsed_seconds: float = 0.0
@@ -79,6 +82,7 @@ class IndexReport:
         }
         return {
             **lists,
+            "notes": self.notes,
             "frames": self.frames,
             "video_seconds": round(self.video_seconds, 3),
             "elapsed_seconds": round(self.elapsed_seconds, 3),
@@ -325,12 +329,25 @@ class Committer:
         if self._thumbnails:
             self._thumbnails.publish(video.row.video_id for video in videos)
         self._store.commit([(video.row, video.frames) for video in videos], changed)
-        for video in videos:
-            self._note(video.job, video.row)
+        self._committed([(video.job, video.row) for video in videos])
+
+    def commit_fragments(self, videos: Sequence[tuple[Job, VideoRow]], written: Sequence[Fragment]) -> None:
+        """As :meth:`commit`, of videos whose frames other processes wrote."""
+        rows = [row for _, row in videos]
+        self._store.commit_fragments(rows, written, self._live.admit(rows))
+        self._committed(videos)
+
+    def _committed(self, videos: Sequence[tuple[Job, VideoRow]]) -> None:
+        for job, row in videos:
+            self._note(job, row)
 
     def fail(self, job: Job, error: VClipperError) -> None:
         """See :class:`Sink`."""
         self._report.failed.append(FileNote(job.path, str(error)))
+
+    def note(self, text: str) -> None:
+        """Something that befell the run itself."""
+        self._report.notes.append(text)
 
     def _note(self, job: Job, row: VideoRow) -> None:
         report = self._report
@@ -414,7 +431,25 @@ def index_files(
     on_progress: OnProgress = lambda progress: None,
     thumbnails: Thumbnails | None = None,
 ) -> IndexReport:
-    """Carry out ``plan`` (the caller holds the write lock); ``encoder`` is called only if there is work for it.
+    """Carry out ``plan`` on this machine; ``encoder`` is called only if there is work for it.
+
+    See :func:`carry_out`.
+    """
+
+    def work(jobs: Sequence[Job], sink: Committer) -> None:
+        Pipeline(store.period_seconds, encoder(), settings, sink, on_progress, thumbnails).run(jobs)
+
+    return carry_out(plan, store, settings, work, thumbnails)
+
+
+def carry_out(
+    plan: Plan,
+    store: Store,
+    settings: IndexSettings,
+    work: Callable[[Sequence[Job], Committer], None],
+    thumbnails: Thumbnails | None = None,
+) -> IndexReport:
+    """Carry out ``plan`` (the caller holds the write lock); ``work`` does the jobs, if there are any.
 
     Ctrl-C commits what is finished and returns a report with ``interrupted`` set.
     """
@@ -429,8 +464,7 @@ def index_files(
         if plan.rows:
             store.commit([], plan.rows)
         if plan.jobs:
-            sink = Committer(store, report, thumbnails)
-            Pipeline(store.period_seconds, encoder(), settings, sink, on_progress, thumbnails).run(plan.jobs)
+            work(plan.jobs, Committer(store, report, thumbnails))
     except KeyboardInterrupt:
         report.interrupted = True
     report.elapsed_seconds = time.monotonic() - started

@@ -69,6 +69,10 @@ class Folder:
             (self.path / name).parent.mkdir(exist_ok=True)
         write_atomically(self.path / name, data)
 
+    def delete(self, name: str) -> None:
+        """Delete a small file, if it is there."""
+        (self.path / name).unlink(missing_ok=True)
+
     def exists(self, name: str) -> bool:
         """Whether a small file is there."""
         return (self.path / name).is_file()
@@ -159,6 +163,12 @@ class Bucket:
             if mode == "create":
                 raise
             return None
+
+    def delete(self, name: str) -> None:
+        """See :class:`Folder`."""
+        self.before_write()
+        with self._asking(), contextlib.suppress(FileNotFoundError):
+            self._objects.delete(name)
 
     def exists(self, name: str) -> bool:
         """See :class:`Folder`."""

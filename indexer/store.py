@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer import fragments
 from indexer.discover import printable
 from indexer.errors import REPAIR, LibraryDamagedError, VClipperError
+from indexer.fragments import Fragment
 from indexer.manifest import to_json
 from indexer.storage import Storage, Where, at
 from indexer.vectors import Float16, Float32, next_frame_similarity
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _DOUBTFUL = "doubtful.json"
+#: Lies there while a cluster writes fragments, and after a run whose driver was killed.
+_FRAGMENTS = "fragments.json"
 #: A fragment is written with every append; LanceDB never merges them by itself.
 MAX_FRAGMENTS = 64
 #: Every commit leaves a version, and a run of few files makes several.
@@ -258,12 +262,38 @@ class Store:
 
         A changed row without paths is a video that is gone: its frames are deleted.
         """
+        frames = [frames for _, frames in added]
+        self._commit(
+            [row for row, _ in added],
+            changed,
+            lambda: self._frames.add(_frames_table(frames, self.dimension, self.period_seconds)),
+        )
+
+    def write_fragments(self, videos: Sequence[VideoFrames]) -> list[Fragment]:
+        """Write frames that no reader sees until another process commits them; needs no lock."""
+        table = _frames_table(videos, self.dimension, self.period_seconds)
+        return fragments.write(table, self._frames.uri, self._storage.options)
+
+    def commit_fragments(
+        self, added: Sequence[VideoRow], written: Sequence[Fragment], changed: Sequence[VideoRow]
+    ) -> None:
+        """As :meth:`commit`, for videos whose frames other processes wrote with :meth:`write_fragments`."""
+
+        def append() -> None:
+            fragments.append(written, self._frames.uri, self._storage.options)
+            self._frames.checkout_latest()
+
+        self._commit(added, changed, append)
+
+    def _commit(
+        self, added: Sequence[VideoRow], changed: Sequence[VideoRow], add_frames: Callable[[], object]
+    ) -> None:
         gone = [row.video_id for row in changed if not row.paths]
         before = self._doubtful()  # of a commit of this run that failed
-        self._doubt([*before, *(row.video_id for row, _ in added), *gone])
+        self._doubt([*before, *(row.video_id for row in added), *gone])
         if added:
-            self._frames.add(_frames_table([frames for _, frames in added], self.dimension, self.period_seconds))
-        self._merge([row for row, _ in added] + list(changed))
+            add_frames()
+        self._merge([*added, *changed])
         self._forget(gone)
         self._doubt(before)
         self.compact()
@@ -283,7 +313,9 @@ class Store:
         self.commit([], [replace(video, paths=()) for video in videos])
 
     def recover(self) -> int:
-        """Delete the frames that an interrupted run left without a video; returns the number of ids looked at."""
+        """Delete what an interrupted run left without a video; returns the number of ids looked at."""
+        if self._storage.exists(_FRAGMENTS):
+            self.sweep_fragments()
         doubtful = self._doubtful()
         if doubtful:
             visible = {video.video_id for video in self.videos()}
@@ -318,6 +350,17 @@ class Store:
         """Which block of versions each table is in; the process that enters a new one cleans up."""
         videos, frames = self.versions
         return {"videos": videos // VERSIONS_BETWEEN_CLEANUPS, "frames": frames // VERSIONS_BETWEEN_CLEANUPS}
+
+    def expect_fragments(self) -> None:
+        """Note that other processes write files which a commit may never come to name."""
+        self._storage.write(_FRAGMENTS, b"true")
+
+    def sweep_fragments(self, some_were_lost: bool = True) -> None:
+        """No process writes fragments any more: delete those of no commit, if there may be any."""
+        if some_were_lost:
+            self.expect_fragments()  # fails where the lease was lost: what lies there is another writer's
+            self._frames.optimize(cleanup_older_than=_OLD_VERSIONS_KEPT, delete_unverified=True)
+        self._storage.delete(_FRAGMENTS)
 
     def _doubt(self, video_ids: Sequence[int]) -> None:
         self._storage.write(_DOUBTFUL, to_json(list(video_ids)))

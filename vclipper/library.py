@@ -9,13 +9,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from indexer import cache, index_choice, manifest, segments, snapshot, text_tower
 from indexer.batcher import BatchedIndex, Batcher
-from indexer.build import IndexReport, OnProgress, index_files
+from indexer.build import IndexReport, OnProgress, carry_out, index_files
 from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder, OpenClipEncoder, encode_images
 from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VideoError, disk_errors_said
@@ -23,7 +23,7 @@ from indexer.frame_index import FlatIndex
 from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
 from indexer.migrations import migrate
-from indexer.plan import absolute, make_plan
+from indexer.plan import Plan, absolute, make_plan
 from indexer.query_cache import QueryCache
 from indexer.relink import Relinking, plan_relinking
 from indexer.repair import Repair, repair
@@ -159,6 +159,7 @@ class Library:
         settings: IndexSettings | None = None,
         on_progress: OnProgress = lambda progress: None,
         on_scan: Callable[[Path], None] = lambda path: None,
+        ray: str | None = None,
     ) -> IndexReport:
         """Index videos: folders recursively, files, globs. Running it again does only what is new.
 
@@ -169,6 +170,7 @@ class Library:
             settings: batch size, workers and so on.
             on_progress: called while videos are decoded and embedded.
             on_scan: called with each file while files are compared with the library.
+            ray: a Ray cluster that does the work, see :func:`indexer.cluster.connected`; None: this machine does.
 
         Returns:
             what was done, file by file; ``report.ok`` when nothing failed.
@@ -181,15 +183,38 @@ class Library:
         """
         settings = settings or IndexSettings()
         files, roots = find_videos(paths, settings.exclude), absolute(paths)
-        self._make_or_require(model, fps)
-        with self._writer("vclip index") as store:
-            if settings.index_type is not None:
-                index_choice.write_setting(self.storage, settings.index_type)
-            plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
-            thumbnails = self.thumbnails if settings.thumbnails else None
-            report = index_files(plan, store, lambda: self.encoder, settings, on_progress, thumbnails)
-            self._bring_along(store)
+        with self._workers(ray) as connection:
+            self._make_or_require(model, fps)
+            with self._writer("vclip index") as store:
+                if settings.index_type is not None:
+                    index_choice.write_setting(self.storage, settings.index_type)
+                plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
+                if connection is None:
+                    thumbnails = self.thumbnails if settings.thumbnails else None
+                    report = index_files(plan, store, lambda: self.encoder, settings, on_progress, thumbnails)
+                else:
+                    report = self._index_on(connection, plan, store, settings, on_progress)
+                self._bring_along(store)
         return report
+
+    def _workers(self, ray: str | None) -> contextlib.AbstractContextManager[Any]:
+        """A connection to a cluster; None where this machine does the work."""
+        if ray is None:
+            return contextlib.nullcontext()
+        from indexer.cluster import connected
+
+        return connected(ray)
+
+    def _index_on(
+        self, connection: Any, plan: Plan, store: Store, settings: IndexSettings, on_progress: OnProgress
+    ) -> IndexReport:
+        from indexer.cluster import index_on
+        from indexer.worker import Charge
+
+        charge = Charge(self.storage, manifest.load(self.storage), self._load_encoder, self._device, settings)
+        return carry_out(
+            plan, store, settings, lambda jobs, sink: index_on(connection, charge, store, jobs, sink, on_progress)
+        )
 
     def watch(
         self,

@@ -158,6 +158,8 @@ def print_report(report: IndexReport) -> None:
             f"{report.frames / report.elapsed_seconds:.0f} frames/s, "
             f"{report.video_seconds / report.elapsed_seconds:.0f} × real time"
         )
+    for note in report.notes:
+        out.print(f"  note  {note}", markup=False)
     for name in ("relinked", "partial", "failed", "missing", "pruned"):
         _print_notes(out, name, getattr(report, name))
     if report.missing:

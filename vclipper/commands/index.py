@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import click
 
@@ -13,7 +14,7 @@ INTERRUPTED = 130
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
+@click.argument("paths", nargs=-1, metavar="PATHS...")
 @click.option("--fps", type=float, help=f"Sampled frames per second of a new library.  [default: {DEFAULT_FPS:g}]")
 @click.option("--model", help="OpenCLIP model of a new library; see `vclip models`.  [default: ViT-B-32/laion2b]")
 @device_option
@@ -37,6 +38,14 @@ INTERRUPTED = 130
     help="Stop a decoder silent for this many seconds.",
 )
 @click.option("--index-type", metavar="TYPE", help=f"Search index from now on: {', '.join(INDEX_TYPES)}.")
+@click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="auto",
+    metavar="[ADDRESS]",
+    help="Spread the work over a Ray cluster: HOST:PORT, ray://HOST:PORT, or local; alone: the one that this "
+    "machine is part of.",
+)
 @json_option
 def index(
     paths: tuple[str, ...],
@@ -52,12 +61,14 @@ def index(
     prune: bool,
     decode_timeout: float,
     index_type: str | None,
+    ray: str | None,
     as_json: bool,
 ) -> int:
     """Index videos: folders, files or globs. Run it again after changes; only what is new is done."""
     from vclipper.output import print_report
     from vclipper.progress import progress_bar
 
+    files, ray = _files_and_address(paths, ray)
     settings = IndexSettings(
         batch_size=batch_size,
         workers=workers,
@@ -70,8 +81,8 @@ def index(
     )
     opened = open_library(library, device)
     with progress_bar(shown=not as_json) as (on_progress, on_scan):
-        report = opened.index(list(paths), model, fps, settings, on_progress, on_scan)
-    if report.frames and opened.encoder.demo_only:
+        report = opened.index(files, model, fps, settings, on_progress, on_scan, ray)
+    if report.frames and ray is None and opened.encoder.demo_only:
         click.echo(
             "Note: the model `demo` knows drawn shapes only. It is for trying VClipper; for real footage "
             "start a library with the default model.",
@@ -82,3 +93,13 @@ def index(
     else:
         print_report(report)
     return INTERRUPTED if report.interrupted else int(not report.ok)
+
+
+def _files_and_address(paths: tuple[str, ...], ray: str | None) -> tuple[list[str], str | None]:
+    """What to index, and where: in ``--ray ./videos`` the word behind the option is a path, not its value."""
+    files = list(paths)
+    if ray is not None and not re.fullmatch(r"auto|local|(ray://)?[^/\s]+:\d+", ray):
+        files, ray = [ray, *files], "auto"
+    if not files:
+        raise click.UsageError("Missing argument 'PATHS...'.")
+    return files, ray
