@@ -20,8 +20,8 @@ from indexer.vectors import Float32
 Sample = Callable[[int], Float32]
 Found = tuple[Float32, NDArray[np.int64]]
 
-#: One list in so many is looked through.
-_LISTS_PER_PROBE = 6
+#: One list in so many is looked through: queries in words lie apart from frames, so their answers are scattered.
+_LISTS_PER_PROBE = 2
 _POINTS_PER_LIST = 40
 _MAX_LISTS = 16_384
 _CODE_SAMPLE = 32_768

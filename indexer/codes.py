@@ -47,7 +47,7 @@ TAIL_ROWS = 262_144
 #: The largest run: what is held in memory while it is made, as codes.
 RUN_ROWS = 1_048_576
 #: Frames scored exactly: this many for each one wanted, and at least so many.
-_PER_WANTED, _AT_LEAST = 6, 2_000
+_PER_WANTED, _AT_LEAST = 6, 4_000
 #: A run with a larger share of videos that are gone is made anew.
 _MAX_GONE = 0.25
 _ROWS_AT_ONCE = 65_536
