@@ -45,7 +45,6 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     for subject in (media, playback):
         app.include_router(subject.bytes_router)
     app.add_api_route("/", _page, include_in_schema=False)
-    app.add_api_route(f"{API}/docs", _docs, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Guard, access=access or Access())
     return app
@@ -59,8 +58,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _page() -> FileResponse:
     return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
-
-
-def _docs() -> FileResponse:
-    """The API to read; FastAPI's own page loads scripts from elsewhere, which the policy forbids."""
-    return FileResponse(STATIC / "api.html", headers={"Cache-Control": "no-cache"})
