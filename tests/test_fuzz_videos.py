@@ -23,8 +23,8 @@ from tests.media import RECIPES, can_encode, flat_picture, make
 SECONDS = 2
 PERIOD_SECONDS = 0.5
 TIMEOUT_SECONDS = 10.0
-#: A file of 2 s may come to claim more, but no file of some 10 kB holds days of pictures.
-MOST_FRAMES = 20_000
+#: What a file may come to claim grows with its size: 10 bytes for each second, 10 minutes at the least.
+BYTES_PER_SECOND, SHORT_SECONDS = 10, 600
 MOST_BYTES = 2 << 30
 BASES = (
     "mp4-h264-faststart",
@@ -68,7 +68,8 @@ def decode(files: Sequence[Path]) -> Tally:
     for message in decode_all(files, PERIOD_SECONDS, picture, 2, TIMEOUT_SECONDS):
         if isinstance(message, Decoded):
             frames[message.job] += len(message.batch)
-            assert frames[message.job] <= MOST_FRAMES, f"{files[message.job].name} gives pictures without end"
+            file = files[message.job]
+            assert frames[message.job] <= most_frames(file), f"{file.name} gives pictures without end"
         elif isinstance(message, Finished):
             tally.whole += message.outcome.complete
             tally.partial += not message.outcome.complete
@@ -78,6 +79,11 @@ def decode(files: Sequence[Path]) -> Tally:
         tally.peak_bytes = max(tally.peak_bytes, *(peak_of(pid) for pid in children()), 0)
     tally.most_frames = max(frames.values(), default=0)
     return tally
+
+
+def most_frames(file: Path) -> int:
+    seconds = max(SHORT_SECONDS, file.stat().st_size / BYTES_PER_SECOND)
+    return int(seconds / PERIOD_SECONDS) + 16  # a message of frames
 
 
 def count_failure(tally: Tally, file: Path, text: str) -> None:
