@@ -27,7 +27,7 @@ def test_every_approach_embeds_one_frame_every_two_seconds(name, film):
         pytest.skip("ffmpeg is not installed")
     cost = peers.run(name, CHEAP_MODEL, film, 2.0)
     assert cost.frames == 4  # at 0, 2, 4 and 6 of 8 s
-    assert cost.cpu_seconds > 0
+    assert cost.wall_seconds > 0  # CPU time is counted in steps of 10 ms
 
 
 def test_the_approaches_see_the_same_pictures(film):

@@ -6,6 +6,7 @@ with ``-s`` it prints what became of them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -98,8 +99,11 @@ def count_failure(tally: Tally, file: Path, text: str) -> None:
 
 def children() -> list[int]:
     tasks = Path(f"/proc/{os.getpid()}/task")
-    found = [(task / "children").read_text().split() for task in tasks.iterdir()] if tasks.exists() else []
-    return [int(pid) for pids in found for pid in pids]
+    found: list[str] = []
+    for task in tasks.iterdir() if tasks.exists() else []:
+        with contextlib.suppress(OSError):  # a thread may end between two looks
+            found += (task / "children").read_text().split()
+    return [int(pid) for pid in found]
 
 
 def peak_of(pid: int) -> int:
