@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from indexer.errors import InputError
@@ -127,7 +127,7 @@ def _lies_in(path: str, pattern: str) -> bool:
     return _expression(pattern).match(path) is not None
 
 
-@cache
+@lru_cache(maxsize=64)
 def _expression(pattern: str) -> re.Pattern[str]:
     """The whole path, its end, or a folder on its way."""
     bare = pattern.rstrip("/") or "/"

@@ -268,6 +268,18 @@ def test_saved_results_are_exported(vclip, tmp_path, saved, monkeypatch):
     assert vclip("export", "-", "cuts", "--format", "m3u")[1] == "wrote cuts/blue.m3u8\n"
 
 
+def test_a_contact_sheet_shows_thumbnails_of_what_is_away(vclip, film, tmp_path):
+    away = film.rename(tmp_path / "elsewhere.mp4")
+    try:
+        code, out, err = vclip("search", "blue", "--top", 1, "--export", "sheet.html")
+    finally:
+        away.rename(film)
+    assert code == 0 and "with a small picture of the library" in out + err
+    (data,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', (tmp_path / "sheet.html").read_text())
+    red, _, blue = Image.open(io.BytesIO(base64.b64decode(data))).getpixel((32, 24))
+    assert blue > 200 > 60 > red
+
+
 def test_json_stays_clean_beside_an_export(vclip):
     _, out, err = vclip("search", "blue", "--json", "--export", "list.csv")
     assert json.loads(out)[0]["query"] == "blue"

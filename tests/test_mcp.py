@@ -22,6 +22,18 @@ server_for(Library(sys.argv[1], "cpu", load_fake, open_picture=no_pictures)).run
 """
 
 
+async def must_not_export_another_file(session, folder: Path, moments: list) -> None:
+    """Other content, then a link to it, where an indexed video was."""
+    path, secret = folder / "films" / "a.mp4", make_film(folder / "secret.mp4", [("lime", 10)])
+    for number in range(2):
+        path.unlink()
+        path.symlink_to(secret) if number else path.write_bytes(secret.read_bytes())
+        wanted = {"moments": moments, "format": "clips", "folder": str(folder / "clips")}
+        refused = await session.call_tool("export_moments", wanted)
+        assert refused.is_error and "has changed" in refused.content[0].text
+        assert not list((folder / "clips").glob("*"))
+
+
 def test_an_assistant_searches_looks_and_exports(tmp_path):
     make_film(tmp_path / "films" / "a.mp4", [("blue", 4), ("red", 6)])
     open_library(tmp_path / "lib").index([tmp_path / "films"])
@@ -46,6 +58,7 @@ def test_an_assistant_searches_looks_and_exports(tmp_path):
             wanted = {"moments": found[:1], "format": "csv", "folder": str(tmp_path / "out")}
             done = (await session.call_tool("export_moments", wanted)).structured_content
             assert Path(done["files"][0]).read_text().count("\n") == 2  # header and one moment
+            await must_not_export_another_file(session, tmp_path, found[:1])
             refused = await session.call_tool("search", {"query": "/etc/passwd"})
             assert refused.is_error and "opens no pictures" in refused.content[0].text
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 import struct
 import zlib
+from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from tests.fakes import load_fake, make_film, open_library
 from vclipper.web.app import create_app
@@ -117,6 +121,65 @@ def test_a_video_that_is_another_file_now_is_not_served(tmp_path, how):
         path.write_bytes(secret if how == "content" else path.read_bytes() + b"more")
     for answer in (client.get(url), client.get(url, headers={"Range": "bytes=0-9"})):
         assert answer.status_code == 404 and b"sss" not in answer.content
+
+
+SECRET = "lime"
+
+
+def replaced(folder, how: str):
+    """The indexed red film's path now leads to a film of another colour; the film itself lies elsewhere."""
+    path, secret = folder / "films" / "a.mp4", make_film(folder / "secret.mp4", [(SECRET, 4)])
+    path.rename(folder / "kept.mp4")
+    if how == "link":
+        path.symlink_to(secret)
+    else:
+        path.write_bytes(secret.read_bytes())
+    return path
+
+
+@pytest.mark.parametrize("how", ["link", "content"])
+@pytest.mark.parametrize("format_name", ["clips", "otio", "fcpxml", "html"])
+def test_a_video_that_is_another_file_now_is_not_exported(tmp_path, how, format_name):
+    films_and_library(tmp_path)
+    client = TestClient(
+        create_app(Service(tmp_path / "lib", "cpu", load_fake)), base_url=HOST, headers={"X-VClip": "1"}
+    )
+    video_id = client.get(f"{API}/videos").json()["videos"][0]["video_id"]
+    moment = {"video_id": video_id, "start_seconds": 1, "end_seconds": 3}
+    asked = {"format": format_name, "moments": [moment]}
+    assert client.post(f"{API}/export", json=asked).status_code == 200  # and remembers that file as the right one
+    replaced(tmp_path, how)
+    answer = client.post(f"{API}/export", json=asked)
+    if format_name == "html":  # the picture that was made at indexing is shown
+        red, green, _ = still_in(answer.text).getpixel((32, 24))
+        assert red > 200 and green < 60
+    else:
+        assert answer.status_code == 404 and "has changed" in answer.json()["error"]["message"]
+
+
+def test_a_swap_between_check_and_reading_exports_what_was_checked(tmp_path, monkeypatch):
+    films_and_library(tmp_path)
+    service = Service(tmp_path / "lib", "cpu", load_fake)
+    check = service.files.open
+
+    def swapped_right_after(video):
+        file = check(video)
+        monkeypatch.setattr(service.files, "open", lambda _: check(replace(video, paths=(tmp_path / "kept.mp4",))))
+        replaced(tmp_path, "content")
+        return file
+
+    monkeypatch.setattr(service.files, "open", swapped_right_after)
+    client = TestClient(create_app(service), base_url=HOST, headers={"X-VClip": "1"})
+    video_id = client.get(f"{API}/videos").json()["videos"][0]["video_id"]
+    moment = {"video_id": video_id, "start_seconds": 1, "end_seconds": 3}
+    answer = client.post(f"{API}/export", json={"format": "html", "moments": [moment]})
+    red, green, _ = still_in(answer.text).getpixel((32, 24))
+    assert red > 200 and green < 60
+
+
+def still_in(page: str) -> Image.Image:
+    (data,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    return Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
 
 
 def test_bodies_are_bounded(client):

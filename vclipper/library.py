@@ -144,6 +144,10 @@ class Library:
         """The videos' small pictures, made when they were indexed."""
         return Thumbnails(self.path)
 
+    def thumbnail(self, video_id: int, seconds: float) -> bytes | None:
+        """The picture kept of the last sampled frame up to ``seconds``, as a JPEG; None where there is none."""
+        return self.thumbnails.at(video_id, int(seconds / self.corpus().period_seconds))
+
     def _local_folder(self) -> Path:
         if isinstance(self.storage, Folder):
             return self.storage.path

@@ -17,6 +17,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from indexer.errors import InputError, VClipperError
 from vclipper import __version__
 from vclipper.export import FORMATS, ExportMoment, ExportOptions, export
+from vclipper.files import Files
+from vclipper.footage import LibraryFootage
 from vclipper.library import Library, SearchSettings
 from vclipper.output import moment_dict
 
@@ -34,6 +36,7 @@ Result = TypeVar("Result")
 
 def server_for(library: Library) -> MCPServer[Any]:
     """The MCP server over one library; nothing is opened before a tool is called."""
+    files = Files()
     server: MCPServer[Any] = MCPServer("vclip", instructions=_INSTRUCTIONS, version=__version__)
 
     @server.tool(title="Search")
@@ -90,7 +93,8 @@ def server_for(library: Library) -> MCPServer[Any]:
         if len(moments) > _MOST_MOMENTS:
             raise InputError(f"{len(moments)} moments are too many", f"Give at most {_MOST_MOMENTS}")
         chosen = [_chosen(library, moment) for moment in moments]
-        done = export(chosen, format, Path(folder).expanduser(), ExportOptions(pad_seconds=pad_seconds))
+        options = ExportOptions(pad_seconds=pad_seconds, footage=LibraryFootage(library, files))
+        done = export(chosen, format, Path(folder).expanduser(), options)
         return {
             "files": [str(file) for file in done.files],
             "notes": list(done.notes),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from indexer.errors import InputError
 if TYPE_CHECKING:
     from searcher.rank import Moment
     from vclipper.export import Exported, ExportMoment, ExportOptions
+    from vclipper.library import Library
 
 _FILES_LISTED = 20
 
@@ -93,11 +95,16 @@ def export_all(moments: Sequence[ExportMoment], target: str, wish: Wish, to_stde
     return int(failed)
 
 
-def export_found(found: Sequence[Moment], query: str, target: str, wish: Wish, to_stderr: bool) -> int:
-    """Export what a search found."""
+def export_found(
+    found: Sequence[Moment], library: Library, query: str, target: str, wish: Wish, to_stderr: bool
+) -> int:
+    """Export what a search in a library found."""
     from vclipper.export import ExportMoment
+    from vclipper.footage import LibraryFootage
 
-    return export_all([ExportMoment.of(moment, query) for moment in found], target, wish, to_stderr)
+    moments = [ExportMoment.of(moment, query) for moment in found]
+    options = replace(wish.options, footage=LibraryFootage(library))
+    return export_all(moments, target, wish._replace(options=options), to_stderr)
 
 
 def _say(done: Exported, to_stderr: bool) -> None:

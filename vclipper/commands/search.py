@@ -129,5 +129,5 @@ def search(
         plotted = plot_found(opened, moments, question, settings, drawing)
         click.echo(f"wrote {output.short_path(plotted)}", err=as_json or as_csv)
     if target and wish and moments:
-        return export_found(moments, question.words, target, wish, to_stderr=as_json or as_csv)
+        return export_found(moments, opened, question.words, target, wish, to_stderr=as_json or as_csv)
     return 0

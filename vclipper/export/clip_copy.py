@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from indexer.container import DECODE_TIME_CONTAINERS, open_container, printable
+from indexer.container import DECODE_TIME_CONTAINERS, printable
 from indexer.errors import VideoError
 from vclipper.export.source import Cut, Source
 from vclipper.export.stored import FrameReader, StoredFrame, TimedPacket
@@ -72,7 +72,7 @@ def write_copy(cut: Cut, target: Path) -> list[str]:
     path, suffix = cut.source.path, copied_suffix(cut.source)
     try:
         with contextlib.ExitStack() as stack:
-            given = stack.enter_context(open_container(path))
+            given = cut.source.open(stack)
             made = stack.enter_context(av.open(str(target), "w", format=_MUXERS[suffix]))
             picture = _copied_stream(made, given.streams[cut.source.info.stream_index])
             sounds = [(sound, _copied_stream(made, sound)) for sound in given.streams.audio]
@@ -133,7 +133,7 @@ def _packets_of(
     cut: Cut, stream_index: int, from_seconds: float, stack: contextlib.ExitStack
 ) -> Iterator[TimedPacket]:
     """Packets of one stream with their times, read from a container of its own."""
-    container = stack.enter_context(open_container(cut.source.path))
+    container = cut.source.open(stack)
     reader = FrameReader(container, container.streams[stream_index], cut.source.info, cut.source.step_seconds)
     return reader.packets_from(max(0.0, from_seconds))
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from indexer.container import DECODE_TIME_CONTAINERS, open_container, printable
+from indexer.container import DECODE_TIME_CONTAINERS, printable
 from indexer.errors import VideoError
 from vclipper.export.encoders import encoded_picture
 from vclipper.export.sound import sound_of
@@ -82,7 +82,7 @@ def _pictures(cut: Cut, stack: contextlib.ExitStack, progress: Progress) -> Iter
     from indexer.decode_pyav import frames_in_order
 
     info = cut.source.info
-    container = stack.enter_context(open_container(cut.source.path))
+    container = cut.source.open(stack)
     stream = container.streams[info.stream_index]
     if info.container not in DECODE_TIME_CONTAINERS:  # frame threads blur the times of those
         stream.thread_type = "AUTO"

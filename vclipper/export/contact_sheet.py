@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from indexer.container import printable
 from indexer.errors import VideoError
+from vclipper.export.footage import Footage
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output
 from vclipper.export.still import still
@@ -70,27 +71,23 @@ article {{ overflow: hidden; border: 1px solid var(--line); border-radius: 8px; 
 
 
 def write_contact_sheet(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
-    """One HTML file with its pictures inside; a moment whose video cannot be read has none."""
+    """One HTML file with its pictures inside; for a video that cannot be read, kept thumbnails."""
     cards = []
     for done, moment in enumerate(moments):
         output.on_progress(done, len(moments))
-        cards.append(_card(done + 1, moment, output))
+        cards.append(_card(done + 1, moment, _picture(moment, output, options.footage)))
     output.on_progress(len(moments), len(moments))
     videos = len({moment.path for moment in moments})
     count = f"{_count(len(moments), 'moment')} in {_count(videos, 'video')}"
     output.text(".html", _PAGE.format(title=_shown(options.title), count=count, cards="\n".join(cards)))
 
 
-def _card(rank: int, moment: ExportMoment, output: Output) -> str:
+def _card(rank: int, moment: ExportMoment, jpeg: bytes | None) -> str:
     from vclipper.output import timecode
 
     start, end = timecode(moment.start_seconds), timecode(moment.end_seconds)
-    try:
-        words = f"{moment.file_name} at {timecode(_middle(moment))}"
-        picture = f'<img src="{_data_uri(still(moment.path, _middle(moment)))}" alt="{_shown(words)}">'
-    except VideoError as error:
-        output.note(f"without a picture: {error.message}")
-        picture = "<p>no picture</p>"
+    words = _shown(f"{moment.file_name} at {timecode(_middle(moment))}")
+    picture = f'<img src="{_data_uri(jpeg)}" alt="{words}">' if jpeg else "<p>no picture</p>"
     name = f'<p class="soft" title="{_shown(printable(moment.path))}">{_shown(moment.file_name)}</p>'
     lines = [
         f'<p class="time">{rank}. {start} – {end}</p>',
@@ -102,14 +99,29 @@ def _card(rank: int, moment: ExportMoment, output: Output) -> str:
     return f'<article><div class="still">{picture}</div><div class="words">{"".join(lines)}</div></article>'
 
 
+def _picture(moment: ExportMoment, output: Output, footage: Footage) -> bytes | None:
+    """The still from the middle as a JPEG, else the thumbnail that is kept of it."""
+    try:
+        with footage.opened(moment.path) as path:
+            return _jpeg(still(path, _middle(moment)))
+    except VideoError as error:
+        kept = footage.thumbnail(moment.path, _middle(moment))
+        output.note(f"{'with a small picture of the library' if kept else 'without a picture'}: {error.message}")
+        return kept
+
+
 def _middle(moment: ExportMoment) -> float:
     return (moment.start_seconds + moment.end_seconds) / 2
 
 
-def _data_uri(picture: Image) -> str:
+def _jpeg(picture: Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "jpeg", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return buffer.getvalue()
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def _shown(text: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.container import printable
 from indexer.errors import InputError
+from vclipper.export.footage import Footage
 
 if TYPE_CHECKING:
     from searcher.rank import Moment
@@ -71,6 +72,7 @@ class ExportOptions:
         pad_seconds: handles: so much is added before and after each moment, as far as the video goes.
         overwrite: files of the same name are replaced; sources never are.
         title: names the timeline, the page, and a format's one file.
+        footage: where the videos are read.
 
     Raises:
         InputError: a padding that is negative or not finite, an empty title.
@@ -80,6 +82,7 @@ class ExportOptions:
     pad_seconds: float = 0.0
     overwrite: bool = False
     title: str = "moments"
+    footage: Footage = field(default_factory=Footage, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.pad_seconds < math.inf:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from indexer.container import open_container
 from vclipper.export.source import Cut
 from vclipper.export.stored import FrameReader
 
@@ -27,7 +26,7 @@ def sound_of(
     cut: Cut, stream_index: int, made: Any, stack: contextlib.ExitStack
 ) -> Iterator[tuple[float, Any]] | None:
     """Encoded packets of one audio track, lazily, with when they are to be decoded; None without a decoder."""
-    container = stack.enter_context(open_container(cut.source.path))
+    container = cut.source.open(stack)
     stream = container.streams[stream_index]
     context = stream.codec_context
     if context is None or not context.sample_rate:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import bisect
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer.container import printable
 from indexer.errors import VideoError
+from vclipper.export.footage import Footage
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output
 from vclipper.export.rates import DROP_RATES, FrameRate, frame_rate
@@ -34,6 +35,7 @@ class Source:
         start_timecode: what the file calls its first frame, such as ``01:00:00;00``; empty where it does not.
         audio_streams: which of the file's streams are sound. audio_channels: of each of them.
         time_base: in which the file counts the picture's times, in seconds.
+        footage: where the file is read.
     """
 
     path: Path
@@ -44,6 +46,17 @@ class Source:
     audio_streams: tuple[int, ...] = ()
     audio_channels: tuple[int, ...] = ()
     time_base: Fraction = Fraction(1, 90_000)
+    footage: Footage = field(default_factory=Footage)
+
+    def open(self, stack: contextlib.ExitStack) -> Any:
+        """The file in a container of its own, closed with ``stack``.
+
+        Raises:
+            VideoError: it may not be read any more.
+        """
+        from indexer.container import open_container
+
+        return stack.enter_context(open_container(stack.enter_context(self.footage.opened(self.path))))
 
     @property
     def is_drop_frame(self) -> bool:
@@ -99,7 +112,7 @@ def cuts_of(moments: Sequence[ExportMoment], output: Output, options: ExportOpti
         places.setdefault(moment.path, []).append(place)
     found: dict[int, Cut] = {}
     for path, some in places.items():
-        found.update(_cuts_in(path, {place: moments[place] for place in some}, output, options.pad_seconds))
+        found.update(_cuts_in(path, {place: moments[place] for place in some}, output, options))
     return [found[place] for place in sorted(found)]
 
 
@@ -109,18 +122,18 @@ def whole_video(path: Path) -> Cut:
     Raises:
         VideoError: the file cannot be read.
     """
-    with _opened(path) as (source, _):
+    with _opened(path, Footage()) as (source, _):
         end = source.duration_seconds
         return Cut(ExportMoment(path, 0.0, end), source, 0.0, end, 0.0, end, Stretch((), True))
 
 
 def _cuts_in(
-    path: Path, moments: dict[int, ExportMoment], output: Output, pad_seconds: float
+    path: Path, moments: dict[int, ExportMoment], output: Output, options: ExportOptions
 ) -> Iterator[tuple[int, Cut]]:
     try:
-        with _opened(path) as (source, reader):
+        with _opened(path, options.footage) as (source, reader):
             for place, moment in moments.items():
-                if cut := _cut_or_failure(moment, source, reader, pad_seconds, output):
+                if cut := _cut_or_failure(moment, source, reader, options.pad_seconds, output):
                     yield place, cut
     except VideoError as error:
         for moment in moments.values():
@@ -138,16 +151,18 @@ def _cut_or_failure(
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Source, FrameReader]]:
+def _opened(path: Path, footage: Footage) -> Iterator[tuple[Source, FrameReader]]:
     from indexer.clock import usual_step
     from indexer.container import open_container
     from indexer.probe import probe
 
-    info = probe(path)
-    with open_container(path) as container:
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(footage.opened(path))
+        info = probe(file)
+        container = stack.enter_context(open_container(file))
         stream = container.streams[info.stream_index]
         reader = FrameReader(container, stream, info, usual_step(info))
-        yield _source(path, info, container, stream, reader), reader
+        yield replace(_source(path, info, container, stream, reader), footage=footage), reader
 
 
 def _source(path: Path, info: VideoInfo, container: Any, stream: Any, reader: FrameReader) -> Source:

@@ -19,6 +19,7 @@ from indexer.errors import (
     VClipperError,
     VideoError,
 )
+from vclipper.files import AwayError
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class UnauthorisedError(InputError):
 #: The first class that fits decides.
 STATUS: tuple[tuple[type[VClipperError], int], ...] = (
     (NotFoundError, 404),
+    (AwayError, 404),
     (TooLargeError, 413),
     (RefusedError, 403),
     (UnauthorisedError, 401),

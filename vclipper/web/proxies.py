@@ -15,7 +15,6 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from indexer.container import open_container
 from indexer.decode_pyav import frames_in_order
 from indexer.errors import VClipperError, VideoError
 from indexer.picture import upright
@@ -94,7 +93,7 @@ def _encode(cut: Cut, part: Path) -> Iterator[float]:
 def _pictures(cut: Cut, made: Any, stack: contextlib.ExitStack) -> Iterator[tuple[float, Any]]:
     """Encoded pictures with when they are decoded; the stream is added before the first one is asked for."""
     info = cut.source.info
-    container = stack.enter_context(open_container(cut.source.path))
+    container = cut.source.open(stack)
     stream = container.streams[info.stream_index]
     stream.thread_type = "AUTO"
     frames = frames_in_order(container, stream, info, 0.0, Progress())

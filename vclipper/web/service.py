@@ -13,10 +13,10 @@ from indexer import manifest
 from indexer.encoder import Encoder
 from indexer.storage import Where
 from indexer.store import VideoRow
+from vclipper.files import Files
 from vclipper.library import Library, LoadEncoder
 from vclipper.models import load_encoder
 from vclipper.web.errors import NotFoundError
-from vclipper.web.files import Files
 from vclipper.web.index_runs import IndexRuns
 from vclipper.web.pictures import Pictures
 from vclipper.web.proxies import Proxies
@@ -79,11 +79,6 @@ class Service:
         if video is None:
             raise NotFoundError(f"no video of the library has the id {video_id}")
         return video
-
-    def kept_thumbnail(self, video_id: int, seconds: float) -> bytes | None:
-        """The picture made at indexing of the last sampled frame up to ``seconds``, as a JPEG."""
-        frame = int(seconds / self.library.corpus().period_seconds)
-        return self.library.thumbnails.at(video_id, frame)
 
     def close(self) -> None:
         """End what runs in the background."""

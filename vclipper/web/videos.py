@@ -6,7 +6,7 @@ from pathlib import Path
 
 from indexer.discover import printable
 from indexer.store import VideoRow
-from vclipper.web.files import is_online
+from vclipper.files import is_online
 from vclipper.web.schemas import Video
 
 

@@ -16,14 +16,13 @@ from starlette.background import BackgroundTask
 
 from indexer.discover import printable
 from vclipper.export import FORMATS, ExportMoment, ExportOptions, export, format_called
+from vclipper.footage import LibraryFootage
 from vclipper.web.routes import Shared
 from vclipper.web.schemas import ExportedMoment, ExportRequest
 from vclipper.web.service import Service
 
 router = APIRouter(tags=["export"])
 
-#: These name the videos and do not open them.
-_LISTS = frozenset({"csv", "json", "m3u", "mpv"})
 _LABELS = {"html": "Contact sheet", "m3u": "M3U", "mpv": "mpv", "ffmetadata": "FFmetadata", "vtt": "WebVTT"}
 _WORDS = frozenset({"clips", "premiere"})
 
@@ -58,10 +57,11 @@ def export_moments(service: Shared, request: ExportRequest) -> FileResponse:
     """Moments of the library as a file; ``X-VClip-Failed`` counts those that could not be exported."""
     format_called(request.format)
     moments = [_moment(service, one) for one in request.moments]
-    if request.format not in _LISTS:
-        _demand_files(service, {one.video_id for one in request.moments})
     options = ExportOptions(
-        exact=request.options.exact, pad_seconds=request.options.pad_seconds, title=request.name
+        exact=request.options.exact,
+        pad_seconds=request.options.pad_seconds,
+        title=request.name,
+        footage=LibraryFootage(service.library, service.files),
     )
     folder = Path(tempfile.mkdtemp(prefix="vclip-export-"))
     try:
@@ -84,12 +84,6 @@ def _moment(service: Service, one: ExportedMoment) -> ExportMoment:
     video = service.video(one.video_id)
     path = next((path for path in video.paths if path.is_file()), video.path)
     return ExportMoment(path, one.start_seconds, one.end_seconds, one.query, one.score or 0.0, one.note)
-
-
-def _demand_files(service: Service, video_ids: set[str]) -> None:
-    """Only what was indexed is read; NotFoundError where a file is away or has changed."""
-    for video_id in video_ids:
-        service.files.open(service.video(video_id)).close()
 
 
 def _packed(files: tuple[Path, ...], target: Path) -> Path:

@@ -28,7 +28,7 @@ def thumbnail(
 ) -> Response:
     """The picture that a video shows at a time, as a JPEG: one made at indexing, or else decoded now."""
     video = service.video(video_id)
-    if kept := service.kept_thumbnail(video.video_id, seconds):
+    if kept := service.library.thumbnail(video.video_id, seconds):
         return Response(kept, media_type="image/jpeg", headers={"Cache-Control": _A_DAY})
     key = (video.video_id, round(seconds, 2), width)
     jpeg = service.stills.get(key, lambda: _decoded(service, video, seconds, width))

@@ -7,6 +7,7 @@ from typing import Literal, cast
 from fastapi import APIRouter, Request, Response
 
 from indexer.store import VideoRow
+from vclipper.files import AwayError
 from vclipper.web.errors import NotFoundError
 from vclipper.web.proxies import ProxyState, Unplayable, told
 from vclipper.web.ranges import file_response
@@ -29,7 +30,7 @@ def playback(service: Shared, video_id: VideoId) -> Playback:
         return _proxy(video, told(state, "This browser may not play the file itself."))
     try:
         reason = _why_unplayable(service, video)
-    except NotFoundError as error:
+    except AwayError as error:
         return Playback(kind="offline", url="", state="missing", progress=0.0, reason=_sentence(error))
     if state.state == "failed" or reason:
         return _proxy(video, told(state, reason))
@@ -72,5 +73,5 @@ def _proxy(video: VideoRow, state: ProxyState) -> Playback:
     )
 
 
-def _sentence(error: NotFoundError) -> str:
+def _sentence(error: AwayError) -> str:
     return f"{error.message[0].upper()}{error.message[1:]}."

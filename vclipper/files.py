@@ -14,12 +14,15 @@ from io import FileIO
 from pathlib import Path
 
 from indexer.discover import fingerprint_of, open_regular
-from indexer.errors import InputError
+from indexer.errors import InputError, VideoError
 from indexer.store import VideoRow
-from vclipper.web.errors import NotFoundError
 
 _REMEMBERED = 10_000
 _Identity = tuple[int, int, int, int, int]
+
+
+class AwayError(VideoError):
+    """A video's file is not there, or holds something else now."""
 
 
 class Files:
@@ -33,7 +36,7 @@ class Files:
         """The first of the video's files that holds the indexed content; the caller closes it.
 
         Raises:
-            NotFoundError: there is none; the message says why.
+            AwayError: there is none; the message says why.
         """
         why = "is not there"
         for path in video.paths:
@@ -45,7 +48,7 @@ class Files:
                 return file
             file.close()
             why = "has changed since it was indexed"
-        raise NotFoundError(f"the file of this video {why}", "Mount its drive, or run: vclip index FOLDER")
+        raise AwayError(f"the file of this video {why}", "Mount its drive, or run: vclip index FOLDER")
 
     def _fingerprint(self, file: FileIO) -> str:
         identity = _identity(file)
