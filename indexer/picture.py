@@ -45,8 +45,8 @@ class StillPicture:
 class FramePicture:
     """A frame of PyAV, scaled from the decoder's own planes straight to the size that is wanted.
 
-    That is a quarter to an eighth of the work of making all pixels RGB first, and nearer to exact
-    arithmetic (docs/benchmarks.md), because FFmpeg's conversion of all pixels is made for speed.
+    That is less work than making all pixels RGB first, and nearer to exact arithmetic, because FFmpeg's
+    conversion of all pixels is made for speed.
 
     Args:
         frame: the decoded frame.

@@ -57,8 +57,8 @@ _DECORD_CODECS = frozenset({"h264", "hevc", "vp9", "mjpeg"})
 def choose_decoder(info: VideoInfo) -> DecoderName:
     """PyAV, which decodes only what is needed for the sampled frames; decord where PyAV would decode everything.
 
-    That was measured (``vclip bench speed --part decode``): wherever packets can be told apart PyAV takes a
-    quarter to nine tenths of decord's time, so decord is left the files of its kinds without usable times.
+    That was measured (``vclip bench speed --part peers``): wherever packets can be told apart decord takes about
+    twice PyAV's time, so it is left the files of its kinds without usable times.
     """
     return "decord" if not may_skip_packets(info) and decord_is_right_about(info) and _has_decord() else "pyav"
 
