@@ -225,26 +225,18 @@ def _flat_ip(flat: FlatIndex, folder: Path) -> Ask:
 def _lance(indexed: bool) -> Callable[[FlatIndex, Path], Ask]:
     def make(flat: FlatIndex, folder: Path) -> Ask:
         import lancedb
-        import pyarrow as pa
 
-        schema = pa.schema([("row", pa.int64()), ("vector", pa.list_(pa.float16(), DIMENSION))])
-        table: Any = lancedb.connect(folder).create_table("frames", schema=schema, mode="overwrite")
-        start = 0
-        for segment in flat.segments:
-            vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.array(segment.stored).reshape(-1)), DIMENSION)
-            table.add(pa.table([np.arange(start, start + len(segment.rows)), vectors], schema=schema))
-            start += len(segment.rows)
-        if indexed:
-            from lancedb.index import IvfPq
-
-            lists = max(1, int(flat.rows**0.5))
-            kind = IvfPq(distance_type="dot", num_partitions=lists, num_sub_vectors=DIMENSION // 4)
-            table.create_index("vector", config=kind)
+        database: Any = lancedb.connect(folder)
+        finished = folder / "finished"
+        table = database.open_table("frames") if finished.exists() else _lance_table(database, flat)
+        if indexed and not finished.exists():
+            _index_lance_table(table, flat.rows)
+        finished.touch()
 
         def ask(query: Float32, k: int) -> Ids:
             request = table.search(query).distance_type("dot").limit(k).select(["row"])
             if indexed:
-                request = request.nprobes(lists // 6).refine_factor(20)
+                request = request.nprobes(_lance_lists(flat.rows) // 6).refine_factor(20)
             found: Ids = request.to_arrow().column("row").to_numpy()
             return found
 
@@ -253,14 +245,49 @@ def _lance(indexed: bool) -> Callable[[FlatIndex, Path], Ask]:
     return make
 
 
+def _lance_table(database: Any, flat: FlatIndex) -> Any:
+    import pyarrow as pa
+
+    schema = pa.schema([("row", pa.int64()), ("vector", pa.list_(pa.float16(), DIMENSION))])
+    table = database.create_table("frames", schema=schema, mode="overwrite")
+    start = 0
+    for segment in flat.segments:
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.array(segment.stored).reshape(-1)), DIMENSION)
+        table.add(pa.table([np.arange(start, start + len(segment.rows)), vectors], schema=schema))
+        start += len(segment.rows)
+    return table
+
+
+def _index_lance_table(table: Any, rows: int) -> None:
+    from lancedb.index import IvfPq
+
+    kind = IvfPq(distance_type="dot", num_partitions=_lance_lists(rows), num_sub_vectors=DIMENSION // 4)
+    table.create_index("vector", config=kind)
+
+
+def _lance_lists(rows: int) -> int:
+    return max(1, int(rows**0.5))
+
+
+def _written(file: Path, save: Callable[[Path], object]) -> None:
+    """Save so that what a run that was stopped left is not taken for a whole index."""
+    part = file.with_suffix(".part")
+    save(part)
+    part.replace(file)
+
+
 def _usearch(flat: FlatIndex, folder: Path) -> Ask:
     from usearch.index import Index
 
     index = Index(
         ndim=DIMENSION, metric="ip", dtype="f16", connectivity=16, expansion_add=100, expansion_search=400
     )
-    for start, piece in _pieces(flat):
-        index.add(np.arange(start, start + len(piece)), piece)
+    if (file := folder / "graph").exists():
+        index.load(file)
+    else:
+        for start, piece in _pieces(flat):
+            index.add(np.arange(start, start + len(piece)), piece)
+        _written(file, index.save)
 
     def ask(query: Float32, k: int) -> Ids:
         return np.asarray(index.search(query, k).keys).astype(np.int64)
@@ -272,10 +299,14 @@ def _hnswlib(flat: FlatIndex, folder: Path) -> Ask:
     import hnswlib  # type: ignore[import-untyped]
 
     index = hnswlib.Index(space="ip", dim=DIMENSION)
-    index.init_index(max_elements=flat.rows, ef_construction=100, M=16)
+    if (file := folder / "graph").exists():
+        index.load_index(os.fspath(file))
+    else:
+        index.init_index(max_elements=flat.rows, ef_construction=100, M=16)
+        for start, piece in _pieces(flat):
+            index.add_items(piece, np.arange(start, start + len(piece)))
+        _written(file, lambda part: index.save_index(os.fspath(part)))
     index.set_ef(400)
-    for start, piece in _pieces(flat):
-        index.add_items(piece, np.arange(start, start + len(piece)))
 
     def ask(query: Float32, k: int) -> Ids:
         return np.asarray(index.knn_query(query[None], k)[0][0]).astype(np.int64)

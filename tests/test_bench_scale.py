@@ -35,6 +35,16 @@ def test_exact_contenders_have_recall_1(tmp_path):
     ]  # Lance sums in float16
 
 
+@pytest.mark.parametrize(
+    "name", ["usearch f16", "hnswlib", pytest.param("lancedb IVF_PQ", marks=pytest.mark.slow)]
+)
+def test_what_took_long_to_build_is_opened_again(tmp_path, name):
+    pytest.importorskip({"usearch f16": "usearch"}.get(name, name.split()[0]), reason="needs the extra [bench]")
+    built, opened = (scale.measure(tmp_path, 3_000, [name], count=3)[0] for _ in range(2))
+    assert opened.build_seconds == built.build_seconds  # of the first time
+    assert opened.recall == built.recall > 0.7
+
+
 def test_what_cannot_be_measured_says_why(monkeypatch, tmp_path):
     monkeypatch.setitem(
         scale.CONTENDERS, "hnswlib", scale.Contender(lambda flat, folder: None, max_rows=10, why_not="slow")
