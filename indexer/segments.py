@@ -99,7 +99,7 @@ def follow(library: Path, store: Store, videos: Sequence[VideoRow], persist: boo
     if persist:
         _save(library, kept, added, state, store.versions)
         snapshot.save(library, store, videos)
-        return load(library, store.dimension)[0] if added else FlatIndex(kept, store.dimension)
+        added = [read_segment(library / FOLDER, segment.name, store.dimension) for segment in added]
     return FlatIndex([*kept, *added], store.dimension)
 
 

@@ -168,6 +168,23 @@ def test_large_segments_stay_when_videos_are_added(tmp_path, store, monkeypatch)
     assert names(tmp_path) & before  # not everything was written anew
 
 
+def test_a_run_reads_old_segments_once_and_new_ones_once(tmp_path, store, monkeypatch):
+    monkeypatch.setattr(segments, "SEGMENT_ROWS", 30)
+    segments.follow(tmp_path, store, store.videos())
+    before = names(tmp_path)
+    more = video(20, 4)
+    store.commit([(row(more, 1), more)])
+    opened, read = [], segments.read_segment
+    monkeypatch.setattr(
+        segments, "read_segment", lambda folder, name, d: opened.append(name) or read(folder, name, d)
+    )
+    index = segments.follow(tmp_path, store, store.videos())
+    assert sorted(opened) == sorted(before | names(tmp_path))
+    assert {segment.name for segment in index.segments} == names(tmp_path)
+    wanted = NumpyIndex(store.frames(store.videos()), D).search(QUERIES, 1000)
+    assert np.array_equal(index.search(QUERIES, 1000).video_ids, wanted.video_ids)
+
+
 def test_removed_videos_leave_the_index_and_their_files_go(tmp_path, store):
     segments.follow(tmp_path, store, store.videos())
     store.remove([v for v in store.videos() if v.video_id in (7, 11)])
