@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -70,7 +71,8 @@ class BatchedIndex:
 
     def __init__(self, index: FrameIndex) -> None:
         self.index, self.kind = index, index.kind
-        self._ask = Batcher(self._search_all)
+        # Not a method of its own: a cycle would keep the files of a replaced index open.
+        self._ask = Batcher(partial(_search_all, index))
 
     @property
     def rows(self) -> int:
@@ -88,13 +90,6 @@ class BatchedIndex:
             return self.index.search(queries, k, videos)
         return self._ask((queries, k))
 
-    def _search_all(self, asked: Sequence[tuple[Float32, int]]) -> list[FrameHits]:
-        hits = self.index.search(np.concatenate([query for query, _ in asked]), max(k for _, k in asked))
-        return [
-            FrameHits(hits.scores[i : i + 1, :k], hits.video_ids[i : i + 1, :k], hits.frames[i : i + 1, :k])
-            for i, (_, k) in enumerate(asked)
-        ]
-
     def vectors(self, video_id: int) -> Float32:
         """See :class:`FrameIndex`."""
         return self.index.vectors(video_id)
@@ -111,3 +106,11 @@ class BatchedIndex:
     def background(self, query: Float32) -> tuple[float, float]:
         """See :class:`FrameIndex`."""
         return self.index.background(query)
+
+
+def _search_all(index: FrameIndex, asked: Sequence[tuple[Float32, int]]) -> list[FrameHits]:
+    hits = index.search(np.concatenate([query for query, _ in asked]), max(k for _, k in asked))
+    return [
+        FrameHits(hits.scores[i : i + 1, :k], hits.video_ids[i : i + 1, :k], hits.frames[i : i + 1, :k])
+        for i, (_, k) in enumerate(asked)
+    ]

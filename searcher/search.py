@@ -50,9 +50,9 @@ class Corpus:
     @cached_property
     def prepared(self) -> PreparedVideos:
         """The videos, ready for any query; the last ones used are kept."""
-        return PreparedVideos(
-            lambda key: Prepared.of(self.index.vectors(key), self.period_seconds, self.whitening)
-        )
+        # Not through `self`: a corpus that keeps itself alive keeps the files of an old index open.
+        vectors, period_seconds, whitening = self.index.vectors, self.period_seconds, self.whitening
+        return PreparedVideos(lambda key: Prepared.of(vectors(key), period_seconds, whitening))
 
     def asked(self, query: Float32) -> Asked:
         """A query, (D,) unit, as this corpus sees it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
 import signal
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,20 @@ def names(notes) -> list[str]:
 
 def found(moments) -> list[tuple[str, float, float]]:
     return [(m.path.name, m.start_seconds, m.end_seconds) for m in moments]
+
+
+def test_a_replaced_index_is_freed_at_once(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films / "a.mp4"])
+    library.search(text="red")
+    old = weakref.ref(library.corpus().index)
+    gc.disable()  # a cycle would wait for the collector, with the files of the old index open
+    try:
+        library.index([own_films / "b.mp4"])
+        library.search(text="red")
+        assert old() is None
+    finally:
+        gc.enable()
 
 
 # ---- one video under one query
