@@ -823,19 +823,20 @@ def scale(rows: int, names: tuple[str, ...], count: int, filters: str, work: Pat
 
 @bench.command()
 @click.option("--rows", default=1_000_000, show_default=True, help="Frames to grow to.")
+@click.option("--step", default=9_000, show_default=True, help="Frames of one run, 900 a video.")
 @click.option(
     "--work", type=click.Path(path_type=Path), required=True, help="The library to grow; made if missing."
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Also draw cost against size, as SVG.")
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
-def growth(rows: int, work: Path, plot: Path | None, style: str) -> None:
+def growth(rows: int, step: int, work: Path, plot: Path | None, style: str) -> None:
     """Grow a library with synthetic videos: what does one more video cost at each size?"""
     from bench import growth as growing
 
     steps = []
-    for step in growing.grow(work, rows):
-        _note(f"{step.rows:,} frames: {1e3 * step.per_video:.0f} ms a video")
-        steps.append(step)
+    for done in growing.grow(work, rows, step):
+        _note(f"{done.rows:,} frames: {1e3 * done.per_video:.0f} ms a video")
+        steps.append(done)
     if not steps:
         raise InputError(f"{work} has {rows:,} frames already", "Name a new folder, or more --rows")
     if plot:

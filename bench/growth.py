@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from indexer.store import Store, VideoFrames, VideoRow
 from indexer.vectors import Float16
 
 PERIOD_SECONDS = 2.0
+#: What one run of ``vclip index`` adds here: ten videos.
+ROWS_PER_STEP = 10 * FRAMES_PER_VIDEO
 MODEL = "synthetic"
 
 
@@ -42,7 +44,29 @@ class Step:
         return (self.commit_seconds + self.index_seconds) / self.videos
 
 
-def grow(folder: Path, rows: int, rows_per_step: int = CHUNK_ROWS, videos_per_commit: int = 72) -> Iterator[Step]:
+def by_doubling(steps: Sequence[Step]) -> list[Step]:
+    """Steps between two doublings of the library as one, so that a figure is of many runs, merges included."""
+    groups: list[list[Step]] = []
+    for step in steps:
+        if not groups or step.rows > 2 * groups[-1][0].rows:
+            groups.append([])
+        groups[-1].append(step)
+    return [_together(group) for group in groups]
+
+
+def _together(steps: Sequence[Step]) -> Step:
+    return replace(
+        steps[-1],
+        videos=sum(step.videos for step in steps),
+        commit_seconds=sum(step.commit_seconds for step in steps),
+        index_seconds=sum(step.index_seconds for step in steps),
+        memory_bytes=max(step.memory_bytes for step in steps),
+    )
+
+
+def grow(
+    folder: Path, rows: int, rows_per_step: int = ROWS_PER_STEP, videos_per_commit: int = 72
+) -> Iterator[Step]:
     """Add synthetic videos of 30 minutes until the library in ``folder`` has ``rows`` frames.
 
     A library that is there already is added to. Making the vectors is not timed.
@@ -114,34 +138,47 @@ def memory_bytes() -> int:
 
 
 def table(steps: Sequence[Step]) -> Grid:
-    """One line a step."""
-    header = ("frames", "commit ms/video", "index ms/video", "together", "table files", "memory MB")
+    """One line each time that the library has doubled."""
+    header = (
+        "frames up to",
+        "videos",
+        "commit ms/video",
+        "index ms/video",
+        "together",
+        "table files",
+        "memory MB",
+    )
     lines = tuple(
         (
             f"{s.rows:,}",
+            f"{s.videos}",
             f"{1e3 * s.commit_seconds / s.videos:.1f}",
             f"{1e3 * s.index_seconds / s.videos:.1f}",
             f"{1e3 * s.per_video:.1f}",
             f"{s.fragments}",
             f"{s.memory_bytes / 1e6:.0f}",
         )
-        for s in steps
+        for s in by_doubling(steps)
     )
     return Grid("One more video of 30 minutes (900 frames), by the size of the library", header, lines)
 
 
 def draw(steps: Sequence[Step], file: Path) -> None:
-    """Milliseconds a video against frames in the library, as SVG."""
+    """Milliseconds a video against frames in the library, as SVG: runs are dots, means between doublings lines."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
-    sizes = [step.rows / 1e6 for step in steps]
-    axes.plot(sizes, [1e3 * step.per_video for step in steps], label="tables and index")
-    axes.plot(sizes, [1e3 * step.commit_seconds / step.videos for step in steps], label="tables")
-    axes.set(xlabel="million frames in the library", ylabel="ms for one more 30-minute video", ylim=(0, None))
+    axes.scatter([s.rows for s in steps], [1e3 * s.per_video for s in steps], s=6, color="0.7", label="each run")
+    doubled = by_doubling(steps)
+    sizes = [s.rows for s in doubled]
+    axes.plot(sizes, [1e3 * s.per_video for s in doubled], marker="o", label="tables and index")
+    axes.plot(sizes, [1e3 * s.commit_seconds / s.videos for s in doubled], marker="o", label="tables")
+    axes.set(
+        xlabel="frames in the library", ylabel="ms for one more 30-minute video", xscale="log", ylim=(0, None)
+    )
     axes.legend()
     figure.savefig(file)
     pyplot.close(figure)

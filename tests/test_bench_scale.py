@@ -70,6 +70,19 @@ def test_a_library_grows_from_where_it_was(tmp_path):
     assert "2,700" in growth.table(steps).text()
 
 
+def test_runs_between_two_doublings_are_one_line():
+    steps = [growth.Step(900 * n, 1, 0.1 * n, 0.0, n, 10 - n) for n in range(1, 8)]
+    lines = growth.by_doubling(steps)
+    # the first at 900; up to twice that: 1,800; then from 2,700 to 5,400, and from 6,300 on
+    assert [(line.rows, line.videos, line.fragments) for line in lines] == [
+        (1_800, 2, 2),
+        (5_400, 4, 6),
+        (6_300, 1, 7),
+    ]
+    assert lines[1].per_video == pytest.approx((0.3 + 0.4 + 0.5 + 0.6) / 4)
+    assert lines[1].memory_bytes == 7  # the most of 7, 6, 5 and 4
+
+
 def test_an_unknown_contender_is_named(tmp_path):
     from click.testing import CliRunner
 
