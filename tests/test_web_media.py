@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 import zipfile
 
@@ -95,6 +96,22 @@ def test_a_proxy_is_made_on_demand_and_shows_the_same_pictures(client, ids):
     colours = ["blue" if colour[2] > colour[0] else "red" for _, colour in frames]
     assert colours == ["blue"] * 40 + ["red"] * 20
     assert [time for time, _ in frames] == pytest.approx([i / 10 for i in range(60)], abs=0.01)
+
+
+def test_what_a_killed_server_left_of_a_proxy_is_deleted(tmp_path):
+    films = tmp_path / "films"
+    make_film(films / "a.avi", [("red", 4)])
+    library, proxies = tmp_path / "lib", tmp_path / "proxies"
+    open_library(library).index([films])
+    proxies.mkdir()
+    for name in ("left.part", "being-written.part"):
+        (proxies / name).touch()
+    os.utime(proxies / "left.part", (0, 0))
+    with served(library, tmp_path) as client:
+        address = f"{API}/videos/{client.get(f'{API}/videos').json()['videos'][0]['video_id']}"
+        client.post(f"{address}/proxy")
+        until(lambda: client.get(f"{address}/playback").json(), ("ready",))
+    assert [path.name for path in proxies.glob("*.part")] == ["being-written.part"]
 
 
 def test_a_proxy_of_a_damaged_file_fails_with_a_reason(tmp_path):

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ _OPTIONS = {"preset": "veryfast", "crf": "25", "profile": "high"}
 #: A keyframe so often makes jumps quick.
 _KEYFRAME_SECONDS = 1.0
 _SILENCE_SECONDS = 120.0
+#: A part that nobody has written to for this long belongs to a process that was killed.
+_LEFT_SECONDS = 5 * _SILENCE_SECONDS
 _REPORT_FRAMES = 25
 _PLAYED_CODECS = {"mp4": frozenset({"h264", "vp9", "av1"}), "matroska": frozenset({"vp8", "vp9", "av1"})}
 #: Browsers decode 8 bits a colour with halved colour planes; the rest depends on the machine.
@@ -64,13 +67,18 @@ class Proxy:
 
     def __call__(self, path: Path) -> Iterator[Any]:
         """Encode it; gives the share that is done."""
-        part = self.target.with_name(f"{uuid.uuid4().hex}.part")
+        part = _part_of(self.target)
         try:
             yield from _encode(whole_video(path), part)
             part.replace(self.target)
         finally:
             part.unlink(missing_ok=True)
         yield None
+
+
+def _part_of(target: Path) -> Path:
+    """A name of its own beside ``target``, which says which video it is of."""
+    return target.with_name(f"{target.stem}.{uuid.uuid4().hex}.part")
 
 
 def _encode(cut: Cut, part: Path) -> Iterator[float]:
@@ -206,6 +214,7 @@ class Proxies:
         try:
             with file:
                 self._folder.mkdir(parents=True, exist_ok=True)
+                self._sweep()
                 self._workers.run(Proxy(self.path_of(video)), file.fileno(), on_progress)
             self._make_room(self.path_of(video))
             done = ProxyState("ready", 1.0)
@@ -215,6 +224,13 @@ class Proxies:
             done = ProxyState("failed", 0.0, f"{self._folder}: {error.strerror}")
         with self._lock:
             self._states[video.fingerprint] = done
+
+    def _sweep(self) -> None:
+        """Delete what killed processes left."""
+        for part in self._folder.glob("*.part"):
+            with contextlib.suppress(OSError):  # another server was quicker
+                if time.time() - part.stat().st_mtime > _LEFT_SECONDS:
+                    part.unlink()
 
     def _make_room(self, newest: Path) -> None:
         """Delete the proxies unused for longest until the rest fits."""
