@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from indexer import manifest
+from indexer import manifest, snapshot
 from indexer.manifest import Manifest
 from indexer.storage import TABLES
 from indexer.store import Store, VideoFrames, VideoRow
@@ -33,6 +33,7 @@ def write_tables(library: Path, made: Manifest, videos: Videos) -> int:
         store.commit(group)
     number = len(store.videos())
     manifest.save(made, new)
+    snapshot.forget(library)  # versions begin anew: it could seem to be of the new tables
     (library / TABLES).rename(library / _OLD)
     (new / TABLES).rename(library / TABLES)
     finish_swap(library)

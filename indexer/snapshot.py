@@ -68,6 +68,11 @@ def load_any(library: Path) -> Snapshot | None:
     return None if found is None else found[1]
 
 
+def forget(library: Path) -> None:
+    """Delete the snapshot (the caller has the write lock)."""
+    (library / FOLDER / _FILE_NAME).unlink(missing_ok=True)
+
+
 def is_damaged(library: Path) -> bool:
     """Whether a snapshot lies here that is not as it was written."""
     return (library / FOLDER / _FILE_NAME).exists() and _read(library) is None

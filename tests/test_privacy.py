@@ -80,6 +80,20 @@ def test_a_purged_video_leaves_no_trace(library, tmp_path, monkeypatch):
     assert not proxy.exists()
 
 
+def test_a_purged_video_is_gone_for_whoever_had_the_library_open(tmp_path):
+    films = tmp_path / "films"
+    gone = make_film(films / "a.mp4", [("red", 4)])
+    make_film(films / "b.mp4", [("blue", 4)])
+    library = open_library(tmp_path / "lib")
+    library.index([films])  # one commit, as many as the new tables will have
+    reader = open_library(library.path)
+    assert len(reader.corpus().videos) == 2
+    library.remove([gone], purge=True)
+    for other in (reader, open_library(library.path)):
+        assert [video.path.name for video in other.corpus().videos.values()] == ["b.mp4"]
+        assert [video.path.name for video in other.videos()] == ["b.mp4"]
+
+
 def test_without_purge_bytes_stay_in_files_that_nothing_reads(library):
     video, frames = of(library, "secret-party.mp4")
     library.remove([video.path])

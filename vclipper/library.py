@@ -120,6 +120,7 @@ class Library:
         self._corpus_versions = (-1, -1)
         self._corpus_state = ""
         self._text_tower: TextTower | None = None
+        self._tables_inode = 0
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None, device: str = "auto") -> Library:
@@ -539,6 +540,7 @@ class Library:
     def corpus(self) -> Corpus:
         """Index and videos as they are now; the index is brought up to date where it is not."""
         with self._tables_lock:
+            self._notice_new_tables()
             if corpus := self._corpus_at_rest():
                 return corpus
             store = self._open_store()
@@ -642,6 +644,8 @@ class Library:
 
     def videos(self) -> list[VideoRow]:
         """The videos of the library, by path."""
+        with self._tables_lock:
+            self._notice_new_tables()
         state = snapshot.tables_state(self.path)
         if state and (found := snapshot.load(self.path, state)):
             return found.videos
@@ -712,6 +716,16 @@ class Library:
         for video in gone:  # `vclip serve` keeps copies for browsers in the user's cache
             for proxy in (cache_folder() / "proxies").glob(f"{video.video_id}.*"):
                 proxy.unlink(missing_ok=True)
+
+    def _notice_new_tables(self) -> None:
+        """Another process may have put new tables in place: their versions count from the beginning again."""
+        if not isinstance(self.storage, Folder):
+            return
+        with contextlib.suppress(OSError):
+            inode = (self.storage.path / TABLES).stat().st_ino
+            if self._tables_inode not in (0, inode):
+                self._forget_open_tables()
+            self._tables_inode = inode
 
     def _forget_open_tables(self) -> None:
         self._store = self._corpus = None
