@@ -43,6 +43,15 @@ def test_every_sampled_frame_has_one(films, tmp_path):
     assert Image.open(io.BytesIO(library.thumbnails.at(a, 0))).size == (64, 48)  # small films are not blown up
 
 
+def test_their_size_is_told(films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([films], settings=IndexSettings(thumbnails=False))
+    assert library.info().thumbnail_bytes == 0
+    library.index([films], settings=IndexSettings(force=True))
+    told = library.info().thumbnail_bytes
+    assert told == sum(path.stat().st_size for path in library.thumbnails.folder.iterdir()) > 0
+
+
 def test_a_removed_video_takes_them_along(films, tmp_path):
     library = open_library(tmp_path / "lib")
     library.index([films])

@@ -62,6 +62,7 @@ def found(client, **request) -> list[tuple[str, float, float]]:
 def test_library_facts(client, films):
     facts = client.get(f"{API}/library").json()
     assert facts["exists"] and facts["videos"] == 3 and facts["period_seconds"] == 2.0
+    assert facts["thumbnail_bytes"] > 0
     assert facts["frames"] == 10 + 10 + 5  # 20 s, 20 s and 9 s at one frame every 2 s
     assert facts["folders"] == sorted([str(films), str(films / "sub")])
 

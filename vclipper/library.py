@@ -63,7 +63,8 @@ class LibraryInfo:
         videos, frames, video_seconds: what it holds. partial: videos indexed only in part.
         index: which engine answers and why; index_rows: frames in it; index_is_current: whether it
             matches the tables.
-        bytes_on_disk: of the whole folder or prefix. fragments: files of the frames table.
+        bytes_on_disk: of the whole folder or prefix. thumbnail_bytes: of the thumbnails on this machine.
+        fragments: files of the frames table.
     """
 
     path: str
@@ -78,6 +79,7 @@ class LibraryInfo:
     index_rows: int
     index_is_current: bool
     bytes_on_disk: int
+    thumbnail_bytes: int
     fragments: int
 
 
@@ -676,6 +678,7 @@ class Library:
             index_rows=rows,
             index_is_current=current,
             bytes_on_disk=self.storage.size_bytes(),
+            thumbnail_bytes=self.thumbnails.size_bytes(),
             fragments=store.fragments(),
         )
 

@@ -201,9 +201,10 @@ def print_info(info: LibraryInfo) -> None:
         "frames": f"{info.frames} in {info.fragments} table {'file' if info.fragments == 1 else 'files'}",
         "index": f"{info.index}, {info.index_rows} rows{behind}",
         "on disk": size(info.bytes_on_disk),
+        "thumbnails": size(info.thumbnail_bytes) if info.thumbnail_bytes else "none",
     }
     for name, value in facts.items():
-        console().print(f"{name:>9}  {value}", markup=False)
+        console().print(f"{name:>10}  {value}", markup=False)
 
 
 def info_json(info: LibraryInfo) -> str:

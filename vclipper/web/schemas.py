@@ -62,6 +62,7 @@ class LibraryFacts(BaseModel):
     video_seconds: float = 0.0
     partial: int = 0
     index: str = ""
+    thumbnail_bytes: int = 0
     folders: list[str] = []
 
 

@@ -43,6 +43,7 @@ def library(service: Shared) -> LibraryFacts:
         video_seconds=info.video_seconds,
         partial=info.partial,
         index=info.index,
+        thumbnail_bytes=info.thumbnail_bytes,
         folders=sorted(folders)[:_MAX_FOLDERS],
     )
 
