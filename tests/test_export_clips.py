@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -331,6 +333,39 @@ def test_a_read_only_folder_is_said(made, tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(InputError, match="cannot be written: Permission denied"):
         export([ExportMoment(made("mp4-h264").path, 0, 1)], "clips", tmp_path)
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from vclipper.export import ExportMoment, ExportOptions, clips, export
+
+def half(cut, temporary):
+    temporary.write_bytes(b"half a clip")
+    print("writing", flush=True)
+    time.sleep(60)
+
+clips.write_exact = half
+export([ExportMoment(Path(sys.argv[1]), 0, 1)], "clips", sys.argv[2], ExportOptions(exact=True))
+"""
+
+
+def test_what_a_killed_export_left_is_swept_by_the_next_and_what_is_written_is_not(made, tmp_path):
+    path, out = made("mp4-h264").path, tmp_path / "out"
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(path), str(out)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
+    with child:
+        assert child.stdout.readline() == b"writing\n"
+        first = clip(path, 1, 2, out).files[0]
+        assert len(list(out.iterdir())) == 2  # the clip, and what the other one is writing
+        child.kill()
+    assert len(list(out.iterdir())) == 2
+    (out / ".mine").write_text("mine")
+    second = clip(path, 2, 3, out).files[0]
+    assert sorted(out.iterdir()) == sorted([first, second, out / ".mine"])
 
 
 def test_a_damaged_place_is_encoded_as_far_as_it_goes(made, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from indexer.container import printable
 from indexer.errors import InputError, VideoError
 from vclipper.export.moment import ExportMoment, ExportOptions
+from vclipper.export.temporary import locked_temporary, sweep_abandoned
 
 OnProgress = Callable[[int, int], None]
 
@@ -67,6 +67,7 @@ class Output:
         self._notes: list[str] = []
         self._failed: list[str] = []
         self._errors: list[Exception] = []
+        self._is_swept = False
 
     @classmethod
     def at(
@@ -110,7 +111,7 @@ class Output:
         Raises:
             InputError: the folder cannot be written.
         """
-        temporary = self._temporary(path)
+        temporary, handle = self._temporary(path.suffix)
         try:
             yield temporary
             _flush(temporary)
@@ -120,18 +121,26 @@ class Output:
             raise InputError(f"{printable(path)} cannot be written: {error.strerror or error}") from error
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
         self._files.append(path)
 
-    def _temporary(self, path: Path) -> Path:
+    def _temporary(self, suffix: str) -> tuple[Path, int]:
+        """An empty file of a hidden name, and the open handle that keeps it locked."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}.", self.folder)
+            self._sweep()
+            name, handle = locked_temporary(self.folder, suffix)
         except OSError as error:
             hint = "Name a folder that you may write to"
             raise InputError(f"{printable(self.folder)} cannot be written: {error.strerror}", hint) from None
-        os.close(handle)
-        Path(name).chmod(0o666 & ~_umask())
-        return Path(name)
+        name.chmod(0o666 & ~_umask())
+        return name, handle
+
+    def _sweep(self) -> None:
+        """Before the first file: delete what exports left that were killed."""
+        if not self._is_swept:
+            self._is_swept = True
+            sweep_abandoned(self.folder)
 
     def text(self, suffix: str, content: str, stem: str | None = None) -> None:
         """Write a text file as UTF-8; its stem is the format's file name unless given."""

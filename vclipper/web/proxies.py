@@ -30,6 +30,8 @@ MAX_CACHE_BYTES = 8 << 30
 _SHORT_SIDE = 720
 _TIME_BASE = Fraction(1, 90_000)
 _OPTIONS = {"preset": "veryfast", "crf": "25", "profile": "high"}
+#: Matrix and range that every copy has, whatever the file's own are, as H.264 numbers them.
+_BT709, _LIMITED = 1, 1
 #: A keyframe so often makes jumps quick.
 _KEYFRAME_SECONDS = 1.0
 _SILENCE_SECONDS = 120.0
@@ -112,6 +114,7 @@ def _pictures(cut: Cut, made: Any, stack: contextlib.ExitStack) -> Iterator[tupl
     picture = made.add_stream("libx264", rate=cut.source.rate.per_second, options=dict(_OPTIONS))
     picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
     picture.codec_context.time_base = _TIME_BASE
+    picture.codec_context.colorspace, picture.codec_context.color_range = _BT709, _LIMITED
     picture.codec_context.gop_size = max(1, round(float(cut.source.rate.per_second) * _KEYFRAME_SECONDS))
     return _encoded(itertools.chain([first], frames), picture, info, size)
 
@@ -138,8 +141,8 @@ def _shown(frame: Any, info: VideoInfo, size: tuple[int, int]) -> Any:
     import av
 
     if info.rotation_degrees or info.is_mirrored or info.is_hdr:
-        return av.VideoFrame.from_image(upright(frame, info).resize(size)).reformat(format="yuv420p")
-    return frame.reformat(width=size[0], height=size[1], format="yuv420p")
+        frame = av.VideoFrame.from_image(upright(frame, info).resize(size))
+    return frame.reformat(*size, "yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
 
 
 def _size(shown: tuple[int, int]) -> tuple[int, int]:
