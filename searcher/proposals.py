@@ -52,8 +52,8 @@ REPEAT_IOU = 0.7
 #: Best candidates of a stretch that compete for being returned.
 _COMPETITORS = 100
 _TINY = 1e-9
-#: Videos of so many frames at most are smoothed by a matrix that is kept.
-_SMOOTHED_AT_ONCE = 160
+#: Up to so many frames the smoothing is a matrix that is kept, and every frame is compared with every other.
+_AT_ONCE = 160
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def smoothed(similarity: NDArray[np.floating], period_seconds: float) -> Floats:
     """S_c at every one of :data:`WIDTHS_SECONDS`: (n,) → (w, n) float64."""
     values = np.asarray(similarity, dtype=np.float64)
     n = len(values)
-    if n <= _SMOOTHED_AT_ONCE:
+    if n <= _AT_ONCE:
         rows: Floats = (_smoothing(n, period_seconds) @ values).reshape(-1, n)
         return rows
     return np.stack([gaussian(values, width / period_seconds) if width else values for width in WIDTHS_SECONDS])
@@ -108,6 +108,9 @@ def gaussian(values: Floats, width: float) -> Floats:
     return smoothed
 
 
+_NO_WINDOWS: tuple[Places, Places] = (np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp))
+
+
 def _last_lower(values: Floats) -> Places:
     """Place of the nearest strictly lower value to the left of each, (k,) → (k,); ``values[0]`` is -inf.
 
@@ -123,8 +126,39 @@ def _last_lower(values: Floats) -> Places:
     return pointer
 
 
-def level_sets(curves: NDArray[np.floating], longest_frames: int) -> Candidates:
-    """Every level set of every curve: (w, n) → candidates.
+@lru_cache(maxsize=64)
+def _sides(n: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which of n frames come before each, from the last to the first, and which after: (n, n) each."""
+    after = np.triu(np.ones((n, n), dtype=np.bool_), 1)
+    return after.T[:, ::-1].copy(), after
+
+
+def _runs_at_once(curves: NDArray[np.floating]) -> tuple[Places, Places]:
+    """As :func:`_runs` by comparing all frames with all: quadratic, and three times as fast for a clip."""
+    n = curves.shape[1]
+    before, after = _sides(n)
+    steps = ((curves[:, None, ::-1] < curves[:, :, None]) & before).argmax(axis=2)
+    end = ((curves[:, None] < curves[:, :, None]) & after).argmax(axis=2)  # 0 where none is lower
+    end[end == 0] = n
+    return (n - steps) % n, end
+
+
+def _runs(curves: NDArray[np.floating]) -> tuple[Places, Places]:
+    """For each frame of (w, n) curves the longest run nowhere lower than it: first frames, ends, (w, n) each."""
+    widths, n = curves.shape
+    if n <= _AT_ONCE:
+        return _runs_at_once(curves)
+    walled = np.full((2, widths, n + 1), -np.inf)  # forwards and backwards
+    walled[0, :, 1:], walled[1, :, 1:] = curves, curves[:, ::-1]
+    starts = np.arange(2 * widths).reshape(2, widths, 1) * (n + 1)
+    before, after = _last_lower(walled.ravel()).reshape(2, widths, n + 1)[:, :, 1:] - starts
+    return before, n - after[:, ::-1]
+
+
+def level_sets(
+    curves: NDArray[np.floating], longest_frames: int, others: tuple[Places, Places] = _NO_WINDOWS
+) -> Candidates:
+    """Every level set of every curve, (w, n), and some other windows, each once.
 
     For each frame, the longest run around it that is nowhere lower than it: these runs are all that any
     threshold can cut out of a curve, at most n of them, so no threshold has to be chosen.
@@ -132,25 +166,14 @@ def level_sets(curves: NDArray[np.floating], longest_frames: int) -> Candidates:
     Args:
         curves: one S_c at several smoothing widths.
         longest_frames: longer runs are left out, unless that leaves nothing.
+        others: first frames, and one past the last, (k,) each.
     """
-    widths, n = curves.shape
-    walled = np.full((2, widths, n + 1), -np.inf)  # forwards and backwards
-    walled[0, :, 1:], walled[1, :, 1:] = curves, curves[:, ::-1]
-    starts = np.arange(2 * widths).reshape(2, widths, 1) * (n + 1)
-    before, after = _last_lower(walled.ravel()).reshape(2, widths, n + 1)[:, :, 1:] - starts
-    first, end = before, n - after[:, ::-1]
-    first, end = first.ravel(), end.ravel()
-    kept = end - first <= longest_frames
-    if kept.any():
+    first, end = (places.ravel() for places in _runs(curves))
+    if curves.shape[1] > longest_frames and (kept := end - first <= longest_frames).any():
         first, end = first[kept], end[kept]
-    return _distinct(first, end, np.ones(len(first), dtype=bool))
-
-
-def union(level: Candidates, first: Places, end: Places) -> Candidates:
-    """Level sets and (k,), (k,) other windows, each once, in order of its frames."""
-    marks = np.zeros(len(level) + len(first), dtype=bool)
-    marks[: len(level)] = level.level_set
-    return _distinct(np.concatenate((level.first, first)), np.concatenate((level.end, end)), marks)
+    marks = np.zeros(len(first) + len(others[0]), dtype=bool)
+    marks[: len(first)] = True
+    return _distinct(np.concatenate((first, others[0])), np.concatenate((end, others[1])), marks)
 
 
 def _distinct(first: Places, end: Places, level_set: NDArray[np.bool_]) -> Candidates:
@@ -245,7 +268,7 @@ class _View:
 
     Attributes:
         levels: (w, n), the smoothed curves at :data:`LEVEL_WIDTHS`.
-        low, high: (m,) ends of each candidate's context.
+        low, high: (m,) ends of each candidate's context; (1,) where it is the whole video for all of them.
     """
 
     curve: Curve
@@ -259,9 +282,7 @@ class _View:
         return len(self.curve)
 
     def take(self, members: Places) -> _View:
-        """The same for some of the candidates."""
-        if members.size == len(self.candidates):
-            return self
+        """The same for some of the candidates; each has a context of its own."""
         return replace(
             self, candidates=self.candidates.take(members), low=self.low[members], high=self.high[members]
         )
@@ -269,8 +290,11 @@ class _View:
 
 def _context(candidates: Candidates, n: int, period_seconds: float) -> tuple[Places, Places]:
     """The stretch each candidate is judged in: centred on it, moved to lie within the video."""
+    context = frames_in(CONTEXT_SECONDS, period_seconds)
+    if n <= context:
+        return np.array([0]), np.array([n])
     length = candidates.end - candidates.first
-    span = np.minimum(n, np.maximum(frames_in(CONTEXT_SECONDS, period_seconds), 2 * length))
+    span = np.minimum(n, np.maximum(context, 2 * length))
     low = np.clip(candidates.first + length // 2 - span // 2, 0, n - span)
     return low, low + span
 
@@ -298,47 +322,48 @@ def _features(
     """
     low, high = _context(candidates, len(curve), curve.period_seconds)
     view = _View(curve, candidates, curves[list(LEVEL_WIDTHS)], low, high)
-    columns = [*_mean_features(view), *_level_features(view), *_shape_features(view), *_cut_features(view)]
+    rows = [*_similarity_features(view), *_shape_features(view), *_change_features(view, scene)]
     if scene is not None:
-        columns += _frame_features(view, scene, edges)
-    return np.stack(columns, axis=1)
+        rows += [*_likeness_features(view, scene, edges)]
+    values: Floats = np.concatenate(rows).reshape(len(rows), -1).T
+    return values
 
 
-def _mean_and_worse(left: Floats, right: Floats) -> tuple[Floats, Floats]:
-    return (left + right) / 2, np.minimum(left, right)
-
-
-def _mean_features(view: _View) -> list[Floats]:
-    """Means of S_c inside and outside, in standard deviations of the context, and their separation."""
-    first, end, low, high = view.candidates.first, view.candidates.end, view.low, view.high
+def _similarity_features(view: _View) -> list[Floats]:
+    """What S_c says, as it is and smoothed."""
     raw = view.curve.raw.astype(np.float64)
-    raw = raw - raw.mean()  # the variance is a difference of squares: keep them small
-    mean = _Means(raw)
-    centre, square = _Means(np.stack((raw, raw * raw)))(low, high)
+    raw -= raw.mean()  # the variance is a difference of squares: keep them small
+    means = _Means(np.concatenate((raw[None], (raw * raw)[None], view.levels)))
+    inside = means(view.candidates.first, view.candidates.end)
+    centre, square = means(view.low, view.high)[:2]
     scale = np.sqrt(np.maximum(square - centre**2, 0.0)) + _TINY * (np.ptp(raw) + _TINY)
-    length, span = end - first, high - low
+    return [*_mean_features(view, (inside[0] - centre) / scale), *_level_features(view, inside[2:])]
+
+
+def _mean_features(view: _View, inside: Floats) -> list[Floats]:
+    """Means of S_c inside (as given) and outside, in standard deviations of the context, and their separation."""
+    length, span = view.candidates.end - view.candidates.first, view.high - view.low
     rest = span - length
-    inside = (mean(first, end) - centre) / scale
     outside = np.where(rest > 0, -inside * length / np.maximum(rest, 1), _NOTHING_OUTSIDE)
     return [inside, outside, (inside - outside) * np.sqrt(length * rest / span + 0.25) / 3.0]
 
 
-def _level_features(view: _View) -> list[Floats]:
-    """Floor, level and drop of the smoothed curves, 0..1 within the context."""
+def _level_features(view: _View, level: Floats) -> Floats:
+    """Floor, level and drop of the smoothed curves, 0..1 within the context: their means (2, m) → (6, m)."""
     first, end, n = view.candidates.first, view.candidates.end, view.frames
     lowest = _Minima(view.levels)
-    if int((view.high - view.low).min()) == n:
+    if view.low.size == 1:
         bottom, top = view.levels.min(axis=1, keepdims=True), view.levels.max(axis=1, keepdims=True)
     else:
         bottom, top = lowest(view.low, view.high), -_Minima(-view.levels)(view.low, view.high)
     span = top - bottom
     span = span + _TINY * (span.max() + _TINY)
     floor = lowest(first, end)
-    level = _Means(view.levels)(first, end)
-    left = np.where(first > 0, view.levels[:, np.maximum(first - 1, 0)], bottom)
-    right = np.where(end < n, view.levels[:, np.minimum(end, n - 1)], bottom)
-    drop = (floor - np.maximum(left, right)) / span
-    return [*(floor - bottom) / span, *(level - bottom) / span, *drop]
+    walled = np.full((len(view.levels), n + 2), -np.inf)
+    walled[:, 1:-1] = view.levels
+    beside = np.maximum(walled.take(first, axis=1), walled.take(end + 1, axis=1))
+    drop = floor - np.maximum(beside, bottom)
+    return np.concatenate(((floor - bottom) / span, (level - bottom) / span, drop / span))
 
 
 def _shape_features(view: _View) -> list[Floats]:
@@ -348,56 +373,49 @@ def _shape_features(view: _View) -> list[Floats]:
     return [log_length, (log_length - 2.0) ** 2, at_start + at_end, at_start * at_end]
 
 
-def _standard(view: _View, change: Floats) -> tuple[Floats, Floats]:
-    """Mean and standard deviation of (n - 1,) ``change`` in each candidate's context."""
-    centre, square = _Means(np.stack((change, change * change)))(view.low, view.high - 1)
-    return centre, np.sqrt(np.maximum(square - centre**2, 0.0)) + _TINY
+def _change_features(view: _View, scene: Structure | None) -> list[Floats]:
+    """How much changes from frame to frame at the ends: the fall of CFS_c, also inside, and scene changes.
 
-
-def _at_ends(view: _View, change: Floats, standard: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-    """A change between neighbouring frames, standardised, at both ends; 1 at the ends of the video."""
+    In standard deviations of the context; 1 at the ends of the video.
+    """
     first, end, n = view.candidates.first, view.candidates.end, view.frames
-    if n < 2:
-        return np.ones(len(first)), np.ones(len(first))
-    centre, scale = standard
-    left = np.where(first > 0, (change[np.maximum(first - 1, 0)] - centre) / scale, 1.0)
-    right = np.where(end < n, (change[np.minimum(end - 1, n - 2)] - centre) / scale, 1.0)
-    return left, right
+    fall = 1.0 - view.curve.next_similarity.astype(np.float64)
+    change = fall[None] if scene is None else np.stack((fall, scene.change))
+    k = len(change)
+    means = _Means(np.concatenate((change, change * change)))(view.low, view.high - 1)
+    centre, scale = means[:k], np.sqrt(np.maximum(means[k:] - means[:k] ** 2, 0.0)) + _TINY
+    at = np.zeros((k, n + 1))
+    at[:, 1:n] = change
+    left = np.where(first > 0, (at.take(first, axis=1) - centre) / scale, 1.0)
+    right = np.where(end < n, (at.take(end, axis=1) - centre) / scale, 1.0)
+    mean, worse = (left + right) / 2, np.minimum(left, right)
+    inside = np.where(end - first > 1, (_Means(fall)(first, end - 1) - centre[0]) / scale[0], 0.0)
+    return [mean[0], worse[0], inside, *mean[1:], *worse[1:]]
 
 
-def _cut_features(view: _View) -> list[Floats]:
-    """How far CFS_c falls at the ends and inside, in its own standard deviations within the context."""
-    first, end = view.candidates.first, view.candidates.end
-    change = 1.0 - view.curve.next_similarity.astype(np.float64)
-    centre, scale = standard = _standard(view, change)
-    inside = np.where(end - first > 1, (_Means(change)(first, end - 1) - centre) / scale, 0.0)
-    return [*_mean_and_worse(*_at_ends(view, change, standard)), inside]
-
-
-def _likeness_features(view: _View, likeness: Likeness) -> Floats:
+def _stretch_likeness(view: _View, likeness: Likeness) -> Floats:
     """How frames resemble each other inside, outside and beside each candidate: (4, m)."""
     first, end, low, high = view.candidates.first, view.candidates.end, view.low, view.high
     length = end - first
-    inside = likeness.between(first, end, first, end)
-    around = likeness.between(first, end, low, high)
-    context = likeness.between(low, high, low, high)
     half = np.maximum(frames_in(BESIDE_SECONDS, view.curve.period_seconds), np.rint(length / 2)).astype(np.intp)
     before, after = np.maximum(first - half, low), np.minimum(end + half, high)
-    left, right = (
-        cosine(likeness.between(first, end, a, b), inside, likeness.between(a, b, a, b))
-        for a, b in ((before, first), (end, after))
-    )
-    outside = cosine(around - inside, inside, context - 2 * around + inside)
-    return np.stack([inside / length**2, outside, *_mean_and_worse(-left, -right)])
+    (left, inside, right), (to_left, to_right) = likeness.of_neighbours(np.stack((before, first, end, after)))
+    around = likeness.between(first, end, low, high)
+    outside = likeness.between(low, high, low, high) - 2 * around + inside
+    products, squares = np.stack((around - inside, to_left, to_right)), np.stack((outside, left, right))
+    cosines = cosine(products, inside, squares)
+    beside = -cosines[1:]
+    return np.stack((inside / length**2, cosines[0], (beside[0] + beside[1]) / 2, beside.min(axis=0)))
 
 
-def _frame_features(view: _View, scene: Structure, edges: Places) -> list[Floats]:
-    """Scene changes at the ends, likeness inside, outside and beside."""
-    columns = _mean_and_worse(*_at_ends(view, scene.change, _standard(view, scene.change)))
+def _likeness_features(view: _View, scene: Structure, edges: Places) -> Floats:
+    """Likeness inside, outside and beside: (4, m)."""
+    if len(scene.parts) == 1:
+        return _stretch_likeness(view, scene.parts[0])
     likeness = np.empty((4, len(view.candidates)))
     for members, part in zip(_groups(view.candidates, edges), scene.parts, strict=True):
-        likeness[:, members] = _likeness_features(view.take(members), part)
-    return [*columns, *likeness]
+        likeness[:, members] = _stretch_likeness(view.take(members), part)
+    return likeness
 
 
 # --- ranker -----------------------------------------------------------------------------------------
@@ -442,8 +460,9 @@ class Parameters:
         """(m, f) from :func:`describe` → (m,) scores: logarithms of relative odds within one context."""
         if self.names != FEATURES[: values.shape[1]]:
             values = values[:, [FEATURES.index(name) for name in self.names]]
-        x = np.clip((values - self.centre) / self.scale, -self.clip, self.clip)
-        scores: Floats = np.tanh(x @ self.hidden.T + self.bias) @ self.output
+        x = (values.T - self.centre[:, None]) / self.scale[:, None]
+        np.minimum(np.maximum(x, -self.clip, out=x), self.clip, out=x)
+        scores: Floats = self.output @ np.tanh(self.hidden @ x + self.bias[:, None])
         return scores
 
     def to_dict(self) -> dict[str, Any]:
@@ -555,10 +574,14 @@ STRETCH_WEIGHT = 2.0
 
 def overlaps(first: Places, end: Places) -> Floats:
     """IoU of every window with every other: (m,), (m,) → (m, m)."""
-    both = np.minimum(end[:, None], end) - np.maximum(first[:, None], first)
-    both = np.maximum(both, 0)
-    length = end - first
-    iou: Floats = both / (length[:, None] + length - both)
+    a, b = first.astype(np.float64), end.astype(np.float64)
+    both: Floats = np.minimum.outer(b, b)
+    both -= np.maximum.outer(a, a)
+    np.maximum(both, 0.0, out=both)
+    length = b - a
+    iou: Floats = np.add.outer(length, length)
+    iou -= both
+    np.divide(both, iou, out=iou)
     return iou
 
 
@@ -580,19 +603,16 @@ def choose(first: Places, end: Places, scores: Floats, count: int = WINDOWS_PER_
     order = np.argsort(-scores, kind="stable")[:_COMPETITORS]
     iou = overlaps(first[order], end[order])
     relative = scores[order] - scores[order[0]]
-    odds = np.exp(relative / TEMPERATURE)
-    best = int(np.argmax((iou * iou) @ odds))
-    confidence = np.exp(relative)
-    chosen, confidences = [best], [1.0]
-    confidence *= np.exp(-(iou[best] ** 3) / SOFT_NMS_SIGMA)
-    confidence[best] = 0.0
+    square = iou * iou
+    best = int((square @ np.exp(relative / TEMPERATURE)).argmax())
+    chosen, logarithms = [best], [0.0]
     while len(chosen) < min(count, len(order)):
-        place = int(np.argmax(confidence))
-        chosen.append(place)
-        confidences.append(float(confidence[place]))
-        confidence *= np.exp(-(iou[place] ** 3) / SOFT_NMS_SIGMA)
-        confidence[place] = 0.0
-    return order[chosen], np.array(confidences)
+        relative -= square[best] * iou[best] / SOFT_NMS_SIGMA
+        relative[best] = -np.inf
+        best = int(relative.argmax())
+        chosen.append(best)
+        logarithms.append(float(relative[best]))
+    return order[chosen], np.exp(logarithms)
 
 
 def _losses(curve: Curve, curves: Floats, edges: Places) -> Floats:
@@ -610,14 +630,14 @@ def describe(curve: Curve) -> tuple[Candidates, Floats, Floats]:
     edges = stretch_edges(len(curve), curve.period_seconds)
     longest = frames_in(LONGEST_SECONDS, curve.period_seconds)
     curves = smoothed(curve.raw, curve.period_seconds)
-    candidates = level_sets(curves, longest)
     structure = curve.structure
     if structure is None and curve.vectors is not None:
         structure = Structure.of(curve.vectors, curve.period_seconds)
     if structure is not None:
-        candidates = union(candidates, *structure.scenes)
-    elif len(curve) > 1:
-        candidates = union(candidates, *scenes(-curve.next_similarity, edges, longest))
+        others = structure.scenes
+    else:
+        others = scenes(-curve.next_similarity, edges, longest) if len(curve) > 1 else _NO_WINDOWS
+    candidates = level_sets(curves, longest, others)
     return candidates, _features(curve, candidates, curves, structure, edges), curves
 
 

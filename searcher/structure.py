@@ -22,6 +22,8 @@ CHANGES_PER_CONTEXT = 10
 _TINY = 1e-9
 #: Cosines closer than this are equal: they are float32.
 _SAME_CHANGE = 1e-6
+#: Pairs of the four edges of three neighbouring stretches: each with itself, the next and the second next.
+_FROM, _TO = [0, 1, 2, 3, 0, 1, 2, 0, 1], [0, 1, 2, 3, 1, 2, 3, 2, 3]
 
 
 def frames_in(seconds: float, period_seconds: float) -> int:
@@ -70,6 +72,23 @@ class Likeness:
         at = self._flat.take
         total: Floats = at(b + d) - at(a + d) - at(b + c) + at(a + c)
         return total
+
+    def of_neighbours(self, edges: Places) -> tuple[Floats, Floats]:
+        """Sums of cosines within and between three neighbouring stretches, read at once.
+
+        Args:
+            edges: (4, m) frames: where the first, second and third stretch start, and where the third ends.
+
+        Returns:
+            (3, m) within each stretch; (2, m) between the second and the first, the second and the third.
+        """
+        edges = edges - self._offset
+        sums = self._flat.take(edges[_FROM] * self._row + edges[_TO])
+        same, next_, second = sums[:4], sums[4:7], sums[7:]
+        within = same[1:] - 2 * next_ + same[:-1]
+        before = (next_[1] - second[0]) + (next_[0] - same[1])  # exactly 0 where a stretch is empty
+        after = (next_[2] - same[2]) + (next_[1] - second[1])
+        return within, np.stack((before, after))
 
     def scene_changes(self, places: Places, width: int, frames: int) -> Floats:
         """Minus the cosine between the mean vectors of up to ``width`` frames before and from each place on.

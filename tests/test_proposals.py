@@ -25,7 +25,6 @@ from searcher.proposals import (
     load_rankers,
     overlaps,
     propose,
-    union,
 )
 from searcher.select import Window, select
 from searcher.settings import POSTPROCESSES, SearchSettings
@@ -94,9 +93,8 @@ def test_scenes_are_all_stretches_between_the_strongest_changes():
     assert found(2) == [(0, 2), (2, 4), (4, 6)]
 
 
-def test_union_has_each_window_once_and_knows_the_level_sets():
-    a = level_sets(np.array([[0.0, 1.0, 0.0]]), 3)
-    both = union(a, *scenes(np.array([0.9, 0.1]), np.array([0, 3]), 3))
+def test_windows_between_scenes_join_the_level_sets_each_once():
+    both = level_sets(np.array([[0.0, 1.0, 0.0]]), 3, scenes(np.array([0.9, 0.1]), np.array([0, 3]), 3))
     assert spans(both) == [(0, 1), (0, 3), (1, 2), (1, 3)]
     assert both.level_set.tolist() == [False, True, True, False]
 
