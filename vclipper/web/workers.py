@@ -178,8 +178,8 @@ def _work(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle
     os.nice(5)  # a search in the server comes first
     threading.Thread(target=die_with_parent, daemon=True).start()
-    pipe.send(("ready", None))
     with contextlib.suppress(EOFError, OSError):  # the server is gone
+        pipe.send(("ready", None))
         while True:
             task = pipe.recv()
             descriptor = recv_handle(pipe)
