@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from indexer import manifest, snapshot
+from indexer import manifest, segments, snapshot
 from indexer.manifest import Manifest
 from indexer.storage import TABLES
 from indexer.store import Store, VideoFrames, VideoRow
@@ -33,7 +33,8 @@ def write_tables(library: Path, made: Manifest, videos: Videos) -> int:
         store.commit(group)
     number = len(store.videos())
     manifest.save(made, new)
-    snapshot.forget(library)  # versions begin anew: it could seem to be of the new tables
+    for derived in (segments, snapshot):  # versions begin anew: it could seem to be of the new tables
+        derived.forget(library)
     (library / TABLES).rename(library / _OLD)
     (new / TABLES).rename(library / TABLES)
     finish_swap(library)

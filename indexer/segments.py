@@ -264,6 +264,11 @@ def _read_state(folder: Path) -> IndexState:
     return IndexState((int(videos), int(frames)), tuple(str(name) for name in values["segments"]))
 
 
+def forget(library: Path) -> None:
+    """Delete the list of segments: the next search or index run makes the index anew (under the write lock)."""
+    (library / FOLDER / "index.json").unlink(missing_ok=True)
+
+
 def rebuild(library: Path, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
     """Make the whole index anew from the table, whatever lies on disk."""
     added = [Segment.build(_new_name(), part) for part in _parts(store, sorted(videos, key=_by_age))]

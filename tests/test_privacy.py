@@ -94,6 +94,25 @@ def test_a_purged_video_is_gone_for_whoever_had_the_library_open(tmp_path):
         assert [video.path.name for video in other.videos()] == ["b.mp4"]
 
 
+def test_a_purge_cut_short_after_the_tables_leaves_no_old_index(tmp_path, monkeypatch):
+    films = tmp_path / "films"
+    gone = make_film(films / "a.mp4", [("red", 4)])
+    make_film(films / "b.mp4", [("blue", 4)])
+    library = open_library(tmp_path / "lib")
+    library.index([films])  # one commit, as many as the new tables will have
+
+    def power_cut(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vclipper.library.segments.rebuild", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            library.remove([gone], purge=True)
+    found = open_library(library.path).search("blue", settings=SHARP)
+    assert {moment.path.name for moment in found} == {"b.mp4"}
+    assert open_library(library.path).verify() == []
+
+
 def test_without_purge_bytes_stay_in_files_that_nothing_reads(library):
     video, frames = of(library, "secret-party.mp4")
     library.remove([video.path])
