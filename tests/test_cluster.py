@@ -1,7 +1,7 @@
 """An index run on a cluster ends with the rows of one on a single machine, whoever is lost on the way.
 
-The driver's rules are tried against workers in this process (``tests/fake_ray.py``); the slow tests run on two
-real raylets, one of which is killed.
+The driver's rules are tried against workers in this process (``tests/fake_ray.py``); ``test_ray_cluster.py``
+runs on two real raylets.
 """
 
 from __future__ import annotations
@@ -268,7 +268,14 @@ def test_the_command(films, tmp_path, on, monkeypatch, capfd):
     monkeypatch.setattr(Library.__init__, "__defaults__", ("cpu", load_fake))
     on(FakeNode("a"))
     assert cli.run(["index", "--library", str(tmp_path / "lib"), "--ray", str(films)]) == 0
-    assert capfd.readouterr().out.startswith("4 added")
+    out, err = capfd.readouterr()
+    assert out.startswith("4 added")
+    assert err.count("--ray makes no thumbnails") == 1
+    assert (
+        cli.run(["index", "--library", str(tmp_path / "lib"), "--ray", "--force", "--no-thumbnails", str(films)])
+        == 0
+    )
+    assert "thumbnails" not in capfd.readouterr().err
     assert cli.run(["index", "--ray"]) == 2
 
 

@@ -82,6 +82,8 @@ def index(
     opened = open_library(library, device)
     with progress_bar(shown=not as_json) as (on_progress, on_scan):
         report = opened.index(files, model, fps, settings, on_progress, on_scan, ray)
+    if report.frames and ray is not None and settings.thumbnails:
+        click.echo("Note: --ray makes no thumbnails; the page shows moments without small pictures.", err=True)
     if report.frames and ray is None and opened.encoder.demo_only:
         click.echo(
             "Note: the model `demo` knows drawn shapes only. It is for trying VClipper; for real footage "
