@@ -741,7 +741,7 @@ def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: A
 # --- speed ------------------------------------------------------------------------------------------
 
 
-SPEED_PARTS = ("all", "index", "query", "start", "peers")
+SPEED_PARTS = ("all", "index", "query", "start", "peers", "ray")
 
 
 @bench.command()
@@ -758,10 +758,10 @@ SPEED_PARTS = ("all", "index", "query", "start", "peers")
 @click.option("--part", type=click.Choice(SPEED_PARTS), default="all", show_default=True)
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
 def speed(videos: Path | None, work: Path, rounds: int, rows: str, part: str, style: str) -> None:
-    """Time indexing and its halves, other tools' ways, encoder backends, one query, and a cold start."""
+    """Time indexing and its halves, other tools' ways, Ray's overhead, one query, and a cold start."""
     from bench import speed as timing
 
-    if part in ("index", "peers") and videos is None:
+    if part in ("index", "peers", "ray") and videos is None:
         raise InputError("nothing to index", "Name some videos: --videos DIR")
     tables: list[Grid] = []
     if part in ("all", "index") and videos is not None:
@@ -773,8 +773,19 @@ def speed(videos: Path | None, work: Path, rounds: int, rows: str, part: str, st
         tables.append(timing.start_table(timing.cold_start()))
     if part in ("all", "peers") and videos is not None:
         tables += _peer_tables(videos, work, rounds)
+    if part in ("all", "ray") and videos is not None:
+        tables += _ray_tables(videos, rounds)
     for table in tables:
         click.echo(table.text(markdown=style == "markdown") + "\n")
+
+
+def _ray_tables(videos: Path, rounds: int) -> list[Grid]:
+    from bench.ray_overhead import is_installed, overhead, overhead_table
+
+    if not is_installed():
+        click.echo("Ray's overhead is left out: Ray is not installed. Run: pip install 'vclipper[ray]'", err=True)
+        return []
+    return [overhead_table(*overhead(videos, rounds))]
 
 
 def _peer_tables(videos: Path, work: Path, rounds: int) -> list[Grid]:

@@ -89,13 +89,13 @@ def indexing_speed(
 
 
 def _one_round(files: Sequence[Path], encoder: Encoder, period_seconds: float) -> IndexingSpeed:
-    (pictures, video_seconds), decode_seconds = _timed(lambda: _decode(files, encoder, period_seconds))
-    _, encode_seconds = _timed(lambda: _encode(encoder, pictures))
+    (pictures, video_seconds), decode_seconds = timed(lambda: _decode(files, encoder, period_seconds))
+    _, encode_seconds = timed(lambda: _encode(encoder, pictures))
     with tempfile.TemporaryDirectory() as folder:
         store = Store.create(Path(folder), encoder.dimension, period_seconds)
         plan = make_plan(files, [], [])
         settings = IndexSettings(workers=1)
-        report, pipeline_seconds = _timed(lambda: index_files(plan, store, lambda: encoder, settings))
+        report, pipeline_seconds = timed(lambda: index_files(plan, store, lambda: encoder, settings))
     n = len(pictures)
     if report.frames != n:
         raise AssertionError(f"the pipeline stored {report.frames} frames, decoding alone gave {n}")
@@ -159,12 +159,12 @@ def query_speed(rows: int, repeats: int = 15, k: int = 100) -> QuerySpeed:
     timings: dict[str, list[float]] = {"ours": [], "numpy": [], "faiss": [], "read": []}
     hits = 0
     for query in queries:
-        ours, seconds = _timed(partial(index.search, query[None], k))
+        ours, seconds = timed(partial(index.search, query[None], k))
         timings["ours"].append(seconds)
-        exact, seconds = _timed(partial(_numpy_best, as_float32, query, k))
+        exact, seconds = timed(partial(_numpy_best, as_float32, query, k))
         timings["numpy"].append(seconds)
-        timings["faiss"].append(_timed(partial(flat.search, query[None], k))[1])
-        timings["read"].append(_timed(lambda: read_once(vectors))[1])
+        timings["faiss"].append(timed(partial(flat.search, query[None], k))[1])
+        timings["read"].append(timed(lambda: read_once(vectors))[1])
         found = (ours.video_ids + ours.frames)[0]
         hits += len(set(found.tolist()) & set(exact.tolist()))
     median = {name: 1e3 * statistics.median(values) for name, values in timings.items()}
@@ -261,7 +261,7 @@ def _run(command: Sequence[str]) -> str:
 
 
 def _seconds_of(command: Sequence[str]) -> float:
-    return _timed(partial(_run, command))[1]
+    return timed(partial(_run, command))[1]
 
 
 def export_text(library: Path) -> None:
@@ -309,7 +309,8 @@ def make_library(folder: Path, rows: int, model: str) -> Path:
     return folder
 
 
-def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
+def timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    """What ``work`` gives, and the seconds it took."""
     started = time.perf_counter()
     result = work()
     return result, time.perf_counter() - started
