@@ -2,8 +2,8 @@
 
 ``index/index.json`` lists the segments; each is a FAISS file, read through a memory map, and two arrays.
 The list is replaced last, in one rename. A segment whose videos are all still in the library stays as
-it is; new, replaced and removed videos cost the rewriting of the segments they touch and of the small
-ones, never of the whole.
+it is; new, replaced and removed videos cost the rewriting of the segments they touch and of those no
+larger than what is new, never of the whole.
 """
 
 from __future__ import annotations
@@ -140,11 +140,27 @@ def _matching(index: FlatIndex, videos: Sequence[VideoRow]) -> list[Segment]:
 def _with_changes(
     kept: Sequence[Segment], store: Store, videos: Sequence[VideoRow]
 ) -> tuple[list[Segment], list[Segment]]:
-    """Large segments as they are; the videos of all others, and new ones, in new segments."""
-    large = [segment for segment in kept if len(segment.rows) >= SEGMENT_ROWS // 2]
-    packed = {int(v) for segment in large for v in segment.rows.video_ids}
+    """Some segments as they are; the videos of all others, and new ones, in new segments."""
+    new_rows = sum(video.frames for video in videos) - sum(len(segment.rows) for segment in kept)
+    staying = _staying(kept, new_rows)
+    packed = {int(v) for segment in staying for v in segment.rows.video_ids}
     rest = sorted((v for v in videos if v.video_id not in packed), key=_by_age)
-    return large, [Segment.build(_new_name(), part) for part in _parts(store, rest)]
+    return staying, [Segment.build(_new_name(), part) for part in _parts(store, rest)]
+
+
+def _staying(kept: Sequence[Segment], new_rows: int) -> list[Segment]:
+    """Large segments, and small ones with more rows than all that is new or smaller.
+
+    As in a binary counter, a frame is written anew a logarithmic number of times until its segment is large,
+    and there are only so many small segments.
+    """
+    merged: set[str] = set()
+    for segment in sorted(kept, key=lambda one: len(one.rows)):
+        if len(segment.rows) >= SEGMENT_ROWS // 2 or len(segment.rows) > new_rows:
+            break
+        merged.add(segment.name)
+        new_rows += len(segment.rows)
+    return [segment for segment in kept if segment.name not in merged]
 
 
 def _parts(store: Store, videos: Sequence[VideoRow]) -> Iterator[list[VideoFrames]]:

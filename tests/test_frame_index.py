@@ -168,6 +168,20 @@ def test_large_segments_stay_when_videos_are_added(tmp_path, store, monkeypatch)
     assert names(tmp_path) & before  # not everything was written anew
 
 
+def test_small_segments_are_merged_like_a_binary_counter(tmp_path, monkeypatch):
+    monkeypatch.setattr(segments, "SEGMENT_ROWS", 32)  # from 16 rows on a segment is large and stays
+    store, sizes = Store.create(tmp_path, D, 2.0), []
+    for number in range(1, 14):
+        store.commit([(row(one := video(number, 2), number), one)])
+        index = segments.follow(tmp_path, store, store.videos())
+        sizes.append([len(segment.rows) for segment in index.segments])
+    # videos of 2 rows: two make 4; the 4 stays beside 2 new rows; then 2 + 2 + 4 = 8; and so on up to 16
+    assert sizes[:4] == [[2], [4], [4, 2], [8]]
+    assert sizes[6:8] == [[8, 4, 2], [16]]
+    assert sizes[12] == [16, 8, 2]  # 13 videos = 0b1101
+    assert same_as_table(tmp_path, store)
+
+
 def test_a_run_reads_old_segments_once_and_new_ones_once(tmp_path, store, monkeypatch):
     monkeypatch.setattr(segments, "SEGMENT_ROWS", 30)
     segments.follow(tmp_path, store, store.videos())
