@@ -142,7 +142,7 @@ def load(library: Path, model: str) -> TextTower | None:
         values = json.loads((library / FOLDER / FILE_NAME).read_text(encoding="utf-8"))
         if values["model"] != model:
             return None
-        flat = np.load(library / FOLDER / str(values["weights"]), mmap_mode="r", allow_pickle=False)
+        flat = np.load(library / FOLDER / Path(values["weights"]).name, mmap_mode="r", allow_pickle=False)
         return TextTower(TextShape(**values["shape"]), _views(flat, values["layout"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError, ImportError):
         return None
@@ -158,7 +158,7 @@ def is_damaged(library: Path) -> bool:
     folder = library / FOLDER
     try:
         values = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-        return bool(values["digest"] != _digest(folder / str(values["weights"])))
+        return bool(values["digest"] != _digest(folder / Path(values["weights"]).name))
     except FileNotFoundError:
         return (folder / FILE_NAME).exists()
     except (OSError, ValueError, KeyError, TypeError):

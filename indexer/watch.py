@@ -137,14 +137,23 @@ class Watcher:
             self._offer(path)
 
     def _scan(self, roots: Sequence[Path]) -> None:
-        for path in find_videos([root for root in roots if root.exists()], self._exclude):
+        try:
+            found = find_videos([root for root in roots if root.exists()], self._exclude)
+        except InputError as error:  # a folder that went while it was looked through; the next scan tries again
+            self._on_note(str(error))
+            return
+        for path in found:
             self._offer(path)
 
     def _offer(self, path: Path) -> None:
-        signature = _signature(path)
-        if signature is None or path in self._growing or self._given.get(path) == signature:
+        try:
+            status = path.stat()
+        except OSError:  # cameras and programs make files that are gone at once
             return
-        if path not in self._given and self._is_known(path, path.stat()):
+        signature = _signature_of(status)
+        if path in self._growing or self._given.get(path) == signature:
+            return
+        if path not in self._given and self._is_known(path, status):
             self._given[path] = signature
             return
         self._growing[path] = signature, time.monotonic()
@@ -193,9 +202,12 @@ class _Listener:
 
 def _signature(path: Path) -> Signature | None:
     try:
-        status = path.stat()
+        return _signature_of(path.stat())
     except OSError:
         return None
+
+
+def _signature_of(status: os.stat_result) -> Signature:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 

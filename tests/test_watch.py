@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.errors import LibraryLockedError
+import indexer.watch
+from indexer.errors import InputError, LibraryLockedError
 from indexer.settings import IndexSettings
 from indexer.watch import Watcher, WatchSettings
 from tests.fakes import make_film, open_library
@@ -262,3 +263,20 @@ def test_the_command_until_a_signal(folder, film, tmp_path, number):
         child.send_signal(number)
         assert child.wait(20) == 0
     assert len(open_library(tmp_path / "lib").videos()) == 1
+
+
+def test_what_vanishes_while_it_is_looked_at_ends_nothing(folder, film, monkeypatch):
+    looks = iter([InputError(f"{folder} does not exist"), [folder / "gone-at-once.mp4"], [film]])
+
+    def looked_through(roots, exclude):
+        found = next(looks, [film])
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    monkeypatch.setattr(indexer.watch, "find_videos", looked_through)
+    notes: list[str] = []
+    with Watcher([folder], settings=WatchSettings(0.0, 0.001), on_note=notes.append) as watcher:
+        given = [path for _ in range(5) if not time.sleep(0.01) for path in watcher.settled()]
+    assert given == [film]
+    assert notes == [f"{folder} does not exist"]
