@@ -264,7 +264,7 @@ def test_an_empty_library_that_is_being_filled_says_so(lib, tmp_path, vclip):
 
 def test_nothing_found(filled, vclip):
     code, out, _ = vclip("search", "cyan", "--method", "vc1", "--postprocess", "none", "--threshold", "0.99")
-    assert (code, out) == (0, "Nothing found. Try other words, --all, or a lower --threshold.\n")
+    assert (code, out) == (0, "Nothing found. Try other words, fewer filters, a lower --min-score, or --all.\n")
     assert (
         vclip("search", "cyan", "--method", "vc1", "--postprocess", "none", "--threshold", "0.99", "--json")[1]
         == "[]\n"

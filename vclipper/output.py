@@ -245,7 +245,7 @@ def print_relinking(relinking: Relinking, dry_run: bool) -> None:
     """Old and new path of each, then what stays as it is and why."""
     out = console()
     for old, new in relinking.relinked:
-        out.print(f"  {printable(old)} → {printable(new)}", markup=False)
+        out.print(f"  {printable(old)} → {printable(new)}", markup=False, soft_wrap=True)
     for old, reason in relinking.kept:
         out.print(f"  kept  {printable(old)}: {reason}", markup=False)
     done = "would be relinked" if dry_run else "relinked"

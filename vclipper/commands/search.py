@@ -119,7 +119,7 @@ def search(
     elif moments:
         output.print_moments(moments)
     else:
-        click.echo("Nothing found. Try other words, --all, or a lower --threshold.")
+        click.echo("Nothing found. Try other words, fewer filters, a lower --min-score, or --all.")
     if thumbnails and moments:
         from vclipper.export import ExportMoment
         from vclipper.terminal import print_stills
