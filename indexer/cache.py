@@ -52,10 +52,20 @@ def limit_bytes() -> float:
         raise InputError(f"{LIMIT} is {given!r}", "It must be a number of gigabytes") from None
 
 
-def _root() -> Path:
+def user_folder() -> Path:
+    """Where this user's caches of VClipper lie."""
     from platformdirs import user_cache_path
 
-    return user_cache_path("vclipper") / "libraries"
+    return user_cache_path("vclipper")
+
+
+def proxy_folder() -> Path:
+    """Copies of videos for browsers, by video id: made by `vclip serve`, deleted by a purge."""
+    return user_folder() / "proxies"
+
+
+def _root() -> Path:
+    return user_folder() / "libraries"
 
 
 def _bytes(folder: Path) -> int:

@@ -87,6 +87,10 @@ class VideoRow:
         """The first path: the one to show."""
         return self.paths[0]
 
+    def readable_path(self) -> Path:
+        """The first path that is a file now, links followed; :attr:`path` where none is."""
+        return next((path for path in self.paths if path.is_file()), self.path)
+
     def present_path(self) -> Path | None:
         """The first path where there is a file now; None while the video is offline."""
         return next((path for path in self.paths if os.path.lexists(path)), None)

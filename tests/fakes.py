@@ -77,6 +77,20 @@ def make_film(path: Path, scenes: Sequence[tuple[str, float]], frame_rate: int =
     return path
 
 
+def make_films(folder: Path, colours: Sequence[str], last: str = "magenta") -> Path:
+    """One film a colour: 4 s of it and a second more each time, then 6 s of ``last``."""
+    for i, colour in enumerate(colours):
+        make_film(folder / f"{i}.mp4", [(colour, 4 + i), (last, 6)])
+    return folder
+
+
+def rows_of_a_plain_run(films: Path, folder: Path) -> list[tuple]:
+    """What one machine makes of ``films``, its library in ``folder``."""
+    library = open_library(folder / "lib")
+    library.index([films])
+    return rows_of(library)
+
+
 def picture(path: Path, colour: str, mode: str = "RGB") -> Path:
     """A plain image file."""
     Image.new(mode, (32, 24), colour).save(path)

@@ -21,7 +21,7 @@ from indexer.settings import IndexSettings
 from indexer.storage import Bucket
 from indexer.store import Store
 from searcher.settings import SearchSettings
-from tests.fakes import load_fake, make_film, open_library, rows_of
+from tests.fakes import load_fake, make_films, open_library, rows_of, rows_of_a_plain_run
 from tests.object_store import make_bucket, s3_server
 from vclipper import cli
 
@@ -39,18 +39,13 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films")
-    for i, colour in enumerate(["red", "lime", "blue", "yellow", "cyan", "white"]):
-        make_film(folder / f"{i}.mp4", [(colour, 4 + i), ("magenta", 6)])
-    return folder
+    return make_films(tmp_path_factory.mktemp("films"), ["red", "lime", "blue", "yellow", "cyan", "white"])
 
 
 @pytest.fixture(scope="module")
 def expected(films, tmp_path_factory):
     """The rows of the same films in a folder."""
-    library = open_library(tmp_path_factory.mktemp("plain") / "lib")
-    library.index([films])
-    return rows_of(library)
+    return rows_of_a_plain_run(films, tmp_path_factory.mktemp("plain"))
 
 
 @pytest.fixture

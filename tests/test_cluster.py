@@ -17,7 +17,7 @@ from indexer.errors import InputError, LibraryError, ModelError
 from indexer.lock import writing
 from indexer.settings import IndexSettings
 from tests.fake_ray import FakeNode, FakeRay
-from tests.fakes import load_fake, make_film, open_library, rows_of
+from tests.fakes import load_fake, make_film, make_films, open_library, rows_of, rows_of_a_plain_run
 from vclipper import cli
 from vclipper.commands.index import _files_and_address
 from vclipper.library import Library
@@ -28,18 +28,13 @@ ONE = IndexSettings(workers=1)
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films")
-    for i, colour in enumerate(COLOURS):
-        make_film(folder / f"{i}.mp4", [(colour, 4 + i), ("magenta", 6)])
-    return folder
+    return make_films(tmp_path_factory.mktemp("films"), COLOURS)
 
 
 @pytest.fixture(scope="module")
 def expected(films, tmp_path_factory):
     """The rows of a run on one machine."""
-    library = open_library(tmp_path_factory.mktemp("plain") / "lib")
-    library.index([films])
-    return rows_of(library)
+    return rows_of_a_plain_run(films, tmp_path_factory.mktemp("plain"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from indexer.settings import IndexSettings
-from tests.fakes import make_film, open_library, rows_of
+from tests.fakes import make_films, open_library, rows_of, rows_of_a_plain_run
 from tests.ray_cluster import TwoNodes, load_slow
 from vclipper.library import Library
 
@@ -40,18 +40,13 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films")
-    for i, colour in enumerate(COLOURS):
-        make_film(folder / f"{i}.mp4", [(colour, 4 + i), ("red", 6)])
-    return folder
+    return make_films(tmp_path_factory.mktemp("films"), COLOURS, last="red")
 
 
 @pytest.fixture(scope="module")
 def expected(films, tmp_path_factory):
     """The rows of a run on one machine, without Ray."""
-    library = open_library(tmp_path_factory.mktemp("plain") / "lib")
-    library.index([films])
-    return rows_of(library)
+    return rows_of_a_plain_run(films, tmp_path_factory.mktemp("plain"))
 
 
 @pytest.fixture

@@ -717,7 +717,7 @@ class Library:
         flat = segments.rebuild(self.path, fresh, fresh.videos())
         index_choice.follow(self.path, flat, self.index_type, anew=True)
         for video in gone:  # `vclip serve` keeps copies for browsers in the user's cache
-            for proxy in (cache_folder() / "proxies").glob(f"{video.video_id}.*"):
+            for proxy in cache.proxy_folder().glob(f"{video.video_id}.*"):
                 proxy.unlink(missing_ok=True)
 
     def _notice_new_tables(self) -> None:
@@ -802,13 +802,6 @@ class Library:
             with self._index_lock("vclip repair"):
                 segments.rebuild(self.path, store, store.videos())
         return Repair([f"{orphans} frames that belong to no video were deleted", "the index was rebuilt"])
-
-
-def cache_folder() -> Path:
-    """Where this user's caches of VClipper lie."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("vclipper")
 
 
 def default_place() -> str:

@@ -122,8 +122,9 @@ def _chosen(library: Library, moment: dict[str, Any]) -> ExportMoment:
     video = library.corpus().videos.get(video_id)
     if video is None:
         raise InputError(f"no video of the library has the id {video_id}", "Take it from a search")
-    path = next((path for path in video.paths if path.is_file()), video.path)
-    return ExportMoment(path, *times, str(moment.get("query", "")), note=str(moment.get("note", "")))
+    return ExportMoment(
+        video.readable_path(), *times, str(moment.get("query", "")), note=str(moment.get("note", ""))
+    )
 
 
 def _told(moment: dict[str, Any], video_id: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from indexer import manifest
+from indexer import cache, manifest
 from indexer.encoder import Encoder
 from indexer.storage import Where
 from indexer.store import VideoRow
@@ -61,9 +61,7 @@ class Service:
     @cached_property
     def proxies(self) -> Proxies:
         """Copies for browsers, in the user's cache folder."""
-        from platformdirs import user_cache_path
-
-        return Proxies(user_cache_path("vclipper") / "proxies")
+        return Proxies(cache.proxy_folder())
 
     def exists(self) -> bool:
         """Whether there is a library yet."""

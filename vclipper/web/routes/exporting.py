@@ -82,8 +82,8 @@ def export_moments(service: Shared, request: ExportRequest) -> FileResponse:
 
 def _moment(service: Service, one: ExportedMoment) -> ExportMoment:
     video = service.video(one.video_id)
-    path = next((path for path in video.paths if path.is_file()), video.path)
-    return ExportMoment(path, one.start_seconds, one.end_seconds, one.query, one.score or 0.0, one.note)
+    times = one.start_seconds, one.end_seconds
+    return ExportMoment(video.readable_path(), *times, one.query, one.score or 0.0, one.note)
 
 
 def _packed(files: tuple[Path, ...], target: Path) -> Path:
