@@ -99,7 +99,7 @@ def picture(path: Path, colour: str, mode: str = "RGB") -> Path:
 
 def rows_of(library: Library) -> list[tuple]:
     """Everything a library holds, in an order of its own: what two libraries are compared by."""
-    store = library._open_store()
+    store = library._current.store()
     store.refresh()
     videos = sorted(store.videos(), key=lambda v: str(v.path))
     return [

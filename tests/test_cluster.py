@@ -114,7 +114,7 @@ def test_a_lost_worker_s_fragments_that_nobody_committed_are_swept(films, expect
 
         def and_write() -> None:
             prepare()
-            frames = next(iter(plain._open_store().frames(plain.videos()[:1])))
+            frames = next(iter(plain._current.store().frames(plain.videos()[:1])))
             worker._store.write_fragments([frames])
 
         worker.prepare = and_write
@@ -239,7 +239,7 @@ def test_ctrl_c_keeps_what_was_reported(films, expected, tmp_path, on):
 def test_what_a_killed_driver_left_is_swept_by_the_next_writer(films, tmp_path):
     library = open_library(tmp_path / "lib")
     library.index([films / "0.mp4"])
-    store = library._open_store()
+    store = library._current.store()
     before = data_files(library)
     store.expect_fragments()
     store.write_fragments(list(store.frames(library.videos())))  # and then the driver is gone
@@ -291,7 +291,7 @@ def test_pylance_missing_is_said(films, tmp_path, monkeypatch):
     library.index([films / "0.mp4"])
     monkeypatch.setitem(sys.modules, "lance", None)
     with pytest.raises(InputError, match=r"pip install 'vclipper\[ray\]'"):
-        library._open_store().write_fragments(list(library._open_store().frames(library.videos())))
+        library._current.store().write_fragments(list(library._current.store().frames(library.videos())))
 
 
 def test_a_locked_library_is_refused(films, tmp_path, on):

@@ -646,7 +646,7 @@ def test_verify_finds_and_mends_damage(own_films, tmp_path):
     assert any("other vectors than the table" in p.what and p.is_damage for p in fresh.verify())
     assert fresh.repair().lost == []
     assert fresh.verify() == []
-    store = fresh._open_store()
+    store = fresh._current.store()
     store._frames.add(store._frames.search().limit(2).to_arrow().set_column(0, "video_id", [[5, 5]]))
     assert any("2 frames belong to no video" in p.what for p in fresh.verify())
     assert fresh.repair().lost == []

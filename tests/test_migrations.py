@@ -78,7 +78,7 @@ def test_the_next_writer_brings_it_up_and_goes_on(version, tmp_path):
 def test_dates_of_files_that_are_there_are_read(tmp_path):
     library = open_library(old_library.unpack(1, tmp_path))
     library.index([tmp_path / "plain.mp4"])  # now known under this path
-    migrations.STEPS[1](library._open_store())
+    migrations.STEPS[1](library._current.store())
     dates = {v.path.name: v.recorded_unix for v in library.videos()}
     assert dates == {"plain.mp4": (tmp_path / "plain.mp4").stat().st_mtime, "again.mp4": None, "cut.mkv": None}
 
@@ -88,7 +88,7 @@ def test_a_migration_cut_short_is_repeated(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(manifest, "save", lambda *args: pytest.fail("power cut"))
         with pytest.raises(pytest.fail.Exception):
-            migrations.migrate(path, open_library(path)._open_store())
+            migrations.migrate(path, open_library(path)._current.store())
     assert manifest.load(path).schema_version == 1
     library = open_library(path)
     assert first(library) == ("plain.mp4", 4.0, 8.0)

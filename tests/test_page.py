@@ -23,7 +23,7 @@ from tests.page_site import (
     make_many_films,
     serving,
 )
-from vclipper.library import parse_time
+from vclipper.naming import parse_time
 
 pytestmark = pytest.mark.browser
 

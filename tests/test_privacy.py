@@ -52,7 +52,7 @@ def traces(library, video, frames) -> dict[str, list[str]]:
 
 def of(library, name):
     video = next(v for v in library.videos() if v.path.name == name)
-    return video, next(iter(library._open_store().frames([video])))
+    return video, next(iter(library._current.store().frames([video])))
 
 
 def test_a_purged_video_leaves_no_trace(library, tmp_path, monkeypatch):

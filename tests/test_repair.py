@@ -123,7 +123,7 @@ def test_both_manifests_gone_the_tables_and_the_user_tell(library):
 
 def test_a_damaged_journal_and_leftovers(library):
     expected = rows_of(library)
-    store = library._open_store()
+    store = library._current.store()
     store._frames.add(store._frames.search().limit(2).to_arrow().set_column(0, "video_id", [[5, 5]]))
     (library.path / "doubtful.json").write_text("[")
     assert "2 frames that belong to no video were deleted" in mended(library, expected)
@@ -131,7 +131,7 @@ def test_a_damaged_journal_and_leftovers(library):
 
 def test_one_turned_bit_in_a_vector_is_named_and_taken_from_the_index(library):
     expected = rows_of(library)
-    vector = next(iter(library._open_store().frames(library.videos()))).vectors[1].tobytes()
+    vector = next(iter(library._current.store().frames(library.videos()))).vectors[1].tobytes()
     for file in (library.path / "tables" / "frames.lance" / "data").iterdir():
         data = bytearray(file.read_bytes())
         if (place := data.find(vector)) >= 0:
@@ -139,7 +139,7 @@ def test_one_turned_bit_in_a_vector_is_named_and_taken_from_the_index(library):
             file.write_bytes(data)
             break
     with pytest.raises(LibraryDamagedError, match=r"frames of .*a\.mp4 are damaged in the table"):
-        list(open_library(library.path)._open_store().frames(library.videos()))
+        list(open_library(library.path)._current.store().frames(library.videos()))
     mended(library, expected)
 
 

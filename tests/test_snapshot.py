@@ -22,7 +22,7 @@ def library(tmp_path):
 
 
 def stored(library):
-    store = library._open_store()
+    store = library._current.store()
     store.refresh()
     return store
 

@@ -105,7 +105,7 @@ class World:
 
     def check_all(self) -> None:
         assert self.library.verify() == []
-        corpus, tables = self.library.corpus(), self.library._open_store()
+        corpus, tables = self.library.corpus(), self.library._current.store()
         videos = tables.videos()
         judge = NumpyIndex(tables.frames(videos), tables.dimension)
         query = self.library.embed(self.rng.choice(COLOURS))[None]

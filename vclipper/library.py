@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from indexer import cache, index_choice, manifest, segments, snapshot, text_tower
-from indexer.batcher import BatchedIndex, Batcher
+from indexer import cache, index_choice, manifest, segments
 from indexer.build import IndexReport, OnProgress, carry_out, index_files
 from indexer.discover import find_videos, printable
-from indexer.encoder import DEFAULT_MODEL, Encoder, OpenClipEncoder, encode_images
+from indexer.encoder import DEFAULT_MODEL, Encoder
 from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VideoError, disk_errors_said
 from indexer.frame_index import FlatIndex
 from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
 from indexer.migrations import migrate
 from indexer.plan import Plan, absolute, make_plan
-from indexer.query_cache import QueryCache
 from indexer.relink import Relinking, plan_relinking
 from indexer.repair import Repair, repair
 from indexer.rewrite import write_tables
@@ -32,7 +27,6 @@ from indexer.settings import DEFAULT_FPS, IndexSettings, check_index_type, perio
 from indexer.stills import pictures_at
 from indexer.storage import TABLES, Folder, Where, at
 from indexer.store import Store, VideoRow
-from indexer.text_tower import TextTower
 from indexer.thumbnails import Thumbnails
 from indexer.vectors import Float32, unit
 from indexer.verify import Problem, verify
@@ -42,7 +36,11 @@ from searcher.rank import Moment
 from searcher.refine import refined
 from searcher.search import Corpus, Scenes, Timeline, scenes, search, search_sequence, timeline
 from searcher.settings import SearchSettings
+from vclipper.current import Current
+from vclipper.embedding import Embedding, LoadEncoder
+from vclipper.images import open_image
 from vclipper.models import canonical_name, fingerprint_of, load_encoder
+from vclipper.naming import video_and_time, video_of, videos_below
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,7 +48,6 @@ if TYPE_CHECKING:
     from indexer.watch import WatchSettings
 
 Paths = Sequence[str | os.PathLike[str]]
-LoadEncoder = Callable[[str, str], Encoder]
 OpenPicture = Callable[[str], "Image"]
 
 
@@ -110,19 +107,10 @@ class Library:
     ) -> None:
         self.storage = at(where)
         self._path: Path | None = None
-        self._device = device
-        self._load_encoder = load
-        self._open_picture = open_picture or _open_image
-        self._tables_lock = threading.RLock()
-        self._encoder_lock = threading.RLock()
-        self._embed_together: Batcher[Sequence[str], Float32] = Batcher(self._embed_lists)
-        self._encoder: Encoder | None = None
-        self._store: Store | None = None
-        self._corpus: Corpus | None = None
-        self._corpus_versions = (-1, -1)
-        self._corpus_state = ""
-        self._text_tower: TextTower | None = None
-        self._tables_inode = 0
+        self._device, self._load_encoder = device, load
+        self._open_picture = open_picture or open_image
+        self._embedding = Embedding(self.storage, lambda: self.path, load, device)
+        self._current = Current(self.storage, lambda: self.path)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None, device: str = "auto") -> Library:
@@ -266,29 +254,20 @@ class Library:
         period_seconds = period_of(DEFAULT_FPS if fps is None else fps)
         if not manifest.exists(self.storage):
             self._refuse_strange_place()
-            encoder = self._encoder_for(model or DEFAULT_MODEL)  # before anything is written
+            encoder = self._embedding.encoder_called(model or DEFAULT_MODEL)  # before anything is written
             self._create(encoder, period_seconds)
         self._require(model, fps)
 
     @contextlib.contextmanager
     def _writer(self, what: str) -> Iterator[Store]:
         """The tables under the write lock: as the last writer left them, of this schema, without leftovers."""
-        store = self._open_store()  # before the lock is made: a wrong path stays as it is
+        store = self._current.store()  # before the lock is made: a wrong path stays as it is
         with writing(self.storage, what), disk_errors_said(str(self.storage)):
             store.refresh()
             migrate(self.storage, store)
             store.recover()
             yield store
-            self.thumbnails.sweep({video.video_id for video in self._open_store().videos()})
-
-    def _export_text(self) -> None:
-        """Write the text half of a model that is loaded beside the library, once (under the write lock)."""
-        made = manifest.load(self.storage)
-        encoder = self._encoder
-        if isinstance(encoder, OpenClipEncoder) and not text_tower.is_saved(self.path, made.model_key):
-            from indexer.text_export import export
-
-            export(encoder, self.path, made.model_key)
+            self.thumbnails.sweep({video.video_id for video in self._current.store().videos()})
 
     def _require(self, model: str | None, fps: float | None) -> None:
         """Refuse a model or sampling rate that did not make this library."""
@@ -323,12 +302,6 @@ class Library:
                 f"{self.storage}/{manifest.FILE_NAME} is missing, its tables are there", REPAIR
             )
 
-    def _encoder_for(self, model: str) -> Encoder:
-        with self._encoder_lock:
-            if self._encoder is None or self._encoder.name != canonical_name(model):
-                self._encoder = self._load_encoder(model, self._device)
-            return self._encoder
-
     @property
     def encoder(self) -> Encoder:
         """The model that made this library, loaded on first use.
@@ -337,10 +310,7 @@ class Library:
             LibraryError: there is no library yet.
             LibraryMismatchError: the model found under that name has other weights.
         """
-        made = manifest.load(self.storage)
-        encoder = self._encoder_for(made.model)
-        made.require_model(encoder.name, encoder.fingerprint)
-        return encoder
+        return self._embedding.encoder
 
     # ---- searching
 
@@ -387,7 +357,7 @@ class Library:
 
         def look(times_seconds: Sequence[float]) -> Float32:
             pictures = list(pictures_at(moment.path, times_seconds))
-            return self._embed_pictures(pictures) if pictures else vectors[:0]
+            return self._embedding.pictures(pictures) if pictures else vectors[:0]
 
         try:
             return moment if moment.is_offline else refined(moment, vectors, corpus.period_seconds, look)
@@ -435,7 +405,7 @@ class Library:
         query = _one_query(text, image, like)
         _check_templates(templates)
         corpus = self._filled_corpus()
-        row = _video_of(video, corpus.videos)
+        row = video_of(video, corpus.videos)
         vector = self._shown(image, like, corpus) if query is None else self._embed(query.first, templates)
         return timeline(row.video_id, vector, corpus, settings or SearchSettings())
 
@@ -449,7 +419,7 @@ class Library:
             InputError: a video that the library does not know.
         """
         corpus = self._filled_corpus()
-        return scenes(_video_of(video, corpus.videos).video_id, corpus, settings or SearchSettings())
+        return scenes(video_of(video, corpus.videos).video_id, corpus, settings or SearchSettings())
 
     def _filled_corpus(self) -> Corpus:
         corpus = self.corpus()
@@ -459,7 +429,10 @@ class Library:
 
     def _shown(self, image: object, like: str | tuple[int, float] | None, corpus: Corpus) -> Float32:
         """The vector of an image query, or of the moment that ``like`` names."""
-        return self._frame_at(like, corpus) if like is not None else self._embed_image(image)
+        if like is not None:
+            return self._frame_at(like, corpus)
+        vector: Float32 = self._embedding.pictures([open_image(image)])[0]
+        return vector
 
     def _empty(self) -> LibraryError:
         if is_held(self.storage):
@@ -483,54 +456,17 @@ class Library:
     def _embed(self, terms: tuple[Term, ...], templates: Sequence[str]) -> Float32:
         def one(term: Term) -> Float32:
             if term.is_picture:
-                return self._embed_picture(self._open_picture(term.value))
+                vector: Float32 = self._embedding.pictures([self._open_picture(term.value)])[0]
+                return vector
             texts = [template.replace("{}", term.value) for template in templates]
-            return unit(self._embed_together(texts).mean(axis=0))
+            return unit(self._embedding.texts(texts).mean(axis=0))
 
         return embed(terms, one)
 
-    def _embed_lists(self, lists: Sequence[Sequence[str]]) -> list[Float32]:
-        """Texts of queries that wait at the same time, in one run of the model."""
-        with self._encoder_lock:
-            vectors = self._embed_texts([text for texts in lists for text in texts])
-        return np.split(vectors, np.cumsum([len(texts) for texts in lists])[:-1])
-
-    def _embed_texts(self, texts: Sequence[str]) -> Float32:
-        """(q, D) unit vectors: from earlier searches, the exported text half, or the model."""
-        made = manifest.load(self.storage)
-        cache = QueryCache(self.path, made.model_key, made.dimension)
-        known = {text: vector for text in texts if (vector := cache.get(text)) is not None}
-        if new := [text for text in texts if text not in known]:
-            known.update(zip(new, self._encode_texts(new, made), strict=True))
-            for text in new:
-                cache.put(text, known[text])
-        return np.stack([known[text] for text in texts])
-
-    def _encode_texts(self, texts: Sequence[str], made: Manifest) -> Float32:
-        if self._encoder is None and self._text_tower is None:
-            self._text_tower = text_tower.load(self.path, made.model_key)
-        if self._encoder is None and self._text_tower is not None:
-            return self._text_tower.encode_texts(texts)
-        vectors = self.encoder.encode_texts(texts)
-        with contextlib.suppress(LibraryError, OSError), writing(self.path, "vclip search"):
-            self._export_text()
-        return vectors
-
-    def _embed_image(self, image: object) -> Float32:
-        return self._embed_picture(_open_image(image))  # before the model is loaded: a wrong path is said at once
-
-    def _embed_picture(self, picture: Image) -> Float32:
-        vector: Float32 = self._embed_pictures([picture])[0]
-        return vector
-
-    def _embed_pictures(self, pictures: Sequence[Image]) -> Float32:
-        with self._encoder_lock:
-            return encode_images(self.encoder, pictures)
-
     def _frame_at(self, like: str | tuple[int, float], corpus: Corpus) -> Float32:
         """The vector of the frame that a video of the library shows at a time."""
-        name, seconds = _video_and_time(like) if isinstance(like, str) else like
-        video = _video_of(name, corpus.videos)
+        name, seconds = video_and_time(like) if isinstance(like, str) else like
+        video = video_of(name, corpus.videos)
         if not 0 <= seconds < video.duration_seconds:
             raise InputError(
                 f"{printable(video.path)} lasts {video.duration_seconds:.1f} s, so it has nothing at {seconds:g} s"
@@ -541,75 +477,24 @@ class Library:
 
     def corpus(self) -> Corpus:
         """Index and videos as they are now; the index is brought up to date where it is not."""
-        with self._tables_lock:
-            self._notice_new_tables()
-            if corpus := self._corpus_at_rest():
-                return corpus
-            store = self._open_store()
-            store.refresh()
-            if self._corpus is None or self._corpus_versions != store.versions:
-                versions, videos = store.versions, store.videos()
-                index = index_choice.opened(self.path, self._follow(store, videos), self.index_type)
-                self._corpus = Corpus(BatchedIndex(index), {v.video_id: v for v in videos}, store.period_seconds)
-                self._corpus_versions = versions
-            return self._corpus
-
-    def _corpus_at_rest(self) -> Corpus | None:
-        """The corpus without the tables, where nothing was committed since the index was made."""
-        state = snapshot.tables_state(self.path)
-        if self._corpus is not None and state and state == self._corpus_state:
-            return self._corpus
-        videos = snapshot.load(self.path, state) if state else None
-        if videos is None:
-            return None
-        made = manifest.load(self.storage)
-        try:
-            flat, index_state = segments.load(self.path, made.dimension)
-        except LibraryDamagedError:
-            return None
-        if index_state.table_versions != videos.table_versions:
-            return None
-        index = index_choice.opened(self.path, flat, self.index_type)
-        self._corpus = Corpus(BatchedIndex(index), {v.video_id: v for v in videos.videos}, made.period_seconds)
-        self._corpus_state, self._corpus_versions = state, videos.table_versions
-        return self._corpus
+        return self._current.corpus()
 
     @property
     def versions(self) -> tuple[int, int]:
         """Versions of the tables that :meth:`corpus` saw last: they change with every commit."""
-        return self._corpus_versions
-
-    def _open_store(self) -> Store:
-        with self._tables_lock:
-            if self._store is None:
-                made = manifest.load(self.storage)
-                self._store = Store(self.storage, made.dimension, made.period_seconds)
-            return self._store
-
-    def _follow(self, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
-        """Bring the index up to date; in memory where another process is writing or nothing can be written."""
-        if index := segments.load_if_current(self.path, store):
-            return index
-        try:
-            with writing(self.path, "vclip search"):
-                index = segments.follow(self.path, store, videos)
-        except (LibraryError, OSError):
-            return segments.follow(self.path, store, videos, persist=False)
-        if not isinstance(self.storage, Folder):
-            cache.shrink(keep=self.path)
-        return index
+        return self._current.versions
 
     def _bring_along(self, store: Store) -> None:
         """Derived files after a change, under the write lock; of a bucket each machine has its own."""
         if isinstance(self.storage, Folder):
             flat = segments.follow(self.path, store, store.videos())
             index_choice.follow(self.path, flat, self.index_type)
-            self._export_text()
+            self._embedding.export_text()
 
     @property
     def index_type(self) -> str:
         """The index type set for this library; ``auto`` chooses by size."""
-        return index_choice.read_setting(self.storage)
+        return self._current.index_type
 
     def reindex(
         self, index_type: str | None = None, on_codes: Callable[[int, int], None] = lambda done, total: None
@@ -635,7 +520,7 @@ class Library:
             with self._index_lock("vclip reindex"):
                 flat = segments.follow(self.path, store, store.videos())
                 index_choice.follow(self.path, flat, setting, True, on_codes)
-        self._corpus = None
+        self._current.forget()
         return index_choice.explained(index_choice.opened(self.path, flat, setting), setting)
 
     def _index_lock(self, what: str) -> contextlib.AbstractContextManager[None]:
@@ -646,19 +531,12 @@ class Library:
 
     def videos(self) -> list[VideoRow]:
         """The videos of the library, by path."""
-        with self._tables_lock:
-            self._notice_new_tables()
-        state = snapshot.tables_state(self.path)
-        if state and (found := snapshot.load(self.path, state)):
-            return found.videos
-        store = self._open_store()
-        store.refresh()
-        return store.videos()
+        return self._current.videos()
 
     def info(self) -> LibraryInfo:
         """What this library is and holds."""
         made, videos = manifest.load(self.storage), self.videos()
-        store = self._open_store()
+        store = self._current.store()
         try:
             flat, state = segments.load(self.path, made.dimension)
             rows, current = flat.rows, segments.is_current(state, store)
@@ -700,7 +578,7 @@ class Library:
         if purge and not isinstance(self.storage, Folder):
             raise LibraryError(f"{self.storage} is in a bucket: --purge is for folders", "Remove without it")
         with self._writer("vclip remove") as store:
-            gone = _matching_videos(absolute(paths), store.videos())
+            gone = videos_below(absolute(paths), store.videos())
             store.remove(gone)
             if purge:
                 self._purge(store, gone)
@@ -712,27 +590,13 @@ class Library:
         """Write everything anew from what is in the library now (under the write lock)."""
         videos = store.videos()
         write_tables(self.path, manifest.load(self.path), zip(videos, store.frames(videos), strict=True))
-        self._forget_open_tables()
-        fresh = self._open_store()
+        self._current.forget()
+        fresh = self._current.store()
         flat = segments.rebuild(self.path, fresh, fresh.videos())
         index_choice.follow(self.path, flat, self.index_type, anew=True)
         for video in gone:  # `vclip serve` keeps copies for browsers in the user's cache
             for proxy in cache.proxy_folder().glob(f"{video.video_id}.*"):
                 proxy.unlink(missing_ok=True)
-
-    def _notice_new_tables(self) -> None:
-        """Another process may have put new tables in place: their versions count from the beginning again."""
-        if not isinstance(self.storage, Folder):
-            return
-        with contextlib.suppress(OSError):
-            inode = (self.storage.path / TABLES).stat().st_ino
-            if self._tables_inode not in (0, inode):
-                self._forget_open_tables()
-            self._tables_inode = inode
-
-    def _forget_open_tables(self) -> None:
-        self._store = self._corpus = None
-        self._corpus_versions, self._corpus_state = (-1, -1), ""
 
     def relink(
         self,
@@ -770,8 +634,8 @@ class Library:
             contents: also read all files again and compare their fingerprints.
         """
         if not isinstance(self.storage, Folder):  # a machine that has not searched it yet has no index of it
-            store = self._open_store()
-            self._follow(store, store.videos())
+            store = self._current.store()
+            self._current.follow(store, store.videos())
         return list(verify(self.storage, self.path, contents))
 
     def repair(self, model: str | None = None) -> Repair:
@@ -791,8 +655,8 @@ class Library:
         named = (canonical_name(model), fingerprint_of(model)) if model else ("", "")
         with writing(self.storage, "vclip repair"):
             done = repair(self.path, *named)
-        self._forget_open_tables()
-        self._text_tower = None
+        self._current.forget()
+        self._embedding.forget_text_tower()
         return done
 
     def _repair_bucket(self) -> Repair:
@@ -823,96 +687,15 @@ def _one_query(text: str | None, image: object | None, like: object | None) -> Q
     return None if text is None else parse(text)
 
 
-def _video_and_time(like: str) -> tuple[str, float]:
-    """The two halves of ``VIDEO@TIME``."""
-    name, found, time_code = like.rpartition("@")
-    if not found:
-        raise InputError(f"{like}: a time is missing", "Write VIDEO@TIME: --like film.mp4@1:23")
-    return name, parse_time(time_code)
-
-
 def _check_templates(templates: Sequence[str]) -> None:
     if any("{}" not in template for template in templates):
         raise InputError("a template has no {}", 'The query goes there: --template "a photo of {}"')
-
-
-def parse_time(time_code: str) -> float:
-    """``83``, ``83.5``, ``1:23`` or ``1:02:03.5`` → seconds.
-
-    Raises:
-        InputError: it is none of these.
-    """
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", time_code):
-        raise InputError(f"{time_code!r} is not a time", "Write seconds, M:SS or H:MM:SS")
-    seconds = 0.0
-    for part in time_code.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds
 
 
 def _as_it_lies(moment: Moment, video: VideoRow) -> Moment:
     """Under a path where the file is now, or marked offline."""
     present = video.present_path()
     return replace(moment, path=present or video.path, is_offline=present is None)
-
-
-def _video_called(name: str, videos: Iterable[VideoRow]) -> VideoRow:
-    """The video with this path, or the only one whose path ends with it."""
-    path = Path(name).expanduser().absolute()
-    exact = [video for video in videos if path in video.paths]
-    found = exact or [v for v in videos if any(str(p).endswith(f"/{name}") for p in v.paths)]
-    if len(found) != 1:
-        problem = "is not in the library" if not found else f"could be {len(found)} videos"
-        raise InputError(f"{name or 'no video'} {problem}", "Write --like VIDEO@TIME; see the paths: vclip list")
-    return found[0]
-
-
-def _video_of(video: str | int, videos: Mapping[int, VideoRow]) -> VideoRow:
-    """The video with this id, or called so."""
-    if isinstance(video, str):
-        return _video_called(video, videos.values())
-    if video not in videos:
-        raise InputError(f"no video of the library has the id {video}", "See the ids: vclip list --json")
-    return videos[video]
-
-
-def _open_image(image: object) -> Image:
-    from PIL import Image as Pillow
-    from PIL import ImageOps
-
-    if isinstance(image, Pillow.Image):
-        return image.convert("RGB")
-    path = Path(str(image)).expanduser()
-    try:
-        with Pillow.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture)
-            return flattened(upright)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file", "Check the path of the image") from None
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-        reason = "it is a folder" if path.is_dir() else "its format is unknown or it is damaged"
-        raise InputError(f"{path} cannot be read as an image: {reason}", "Use JPEG, PNG or WebP") from error
-
-
-def flattened(picture: Image) -> Image:
-    """RGB, transparent places white as a page shows them."""
-    from PIL import Image as Pillow
-
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
-        white = Pillow.new("RGBA", rgba.size, "white")
-        return Pillow.alpha_composite(white, rgba).convert("RGB")
-    return picture.convert("RGB")
-
-
-def _matching_videos(paths: Sequence[Path], videos: Sequence[VideoRow]) -> list[VideoRow]:
-    gone: dict[int, VideoRow] = {}
-    for path in paths:
-        found = [v for v in videos if any(p == path or path in p.parents for p in v.paths)]
-        if not found:
-            raise InputError(f"{path} is not in the library", "See the paths: vclip list")
-        gone.update({video.video_id: video for video in found})
-    return list(gone.values())
 
 
 __all__ = ["IndexSettings", "Library", "LibraryInfo", "SearchSettings", "VideoFilter", "default_place"]

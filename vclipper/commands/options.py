@@ -128,7 +128,7 @@ def filter_of(
     if all(value is None for value in (within, min_length, max_length, after, before)):
         return None
     from searcher.filters import VideoFilter, parse_date
-    from vclipper.library import parse_time
+    from vclipper.naming import parse_time
 
     return VideoFilter(
         within,

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from indexer.errors import InputError
+from vclipper.images import flattened
 from vclipper.web.errors import NotFoundError, RefusedError, TooLargeError
 
 if TYPE_CHECKING:
@@ -83,8 +84,6 @@ def read_picture(data: bytes) -> Image:
     """
     from PIL import Image as Pillow
     from PIL import ImageOps
-
-    from vclipper.library import flattened
 
     try:
         with warnings.catch_warnings():

@@ -13,8 +13,9 @@ from indexer import cache, manifest
 from indexer.encoder import Encoder
 from indexer.storage import Where
 from indexer.store import VideoRow
+from vclipper.embedding import LoadEncoder
 from vclipper.files import Files
-from vclipper.library import Library, LoadEncoder
+from vclipper.library import Library
 from vclipper.models import load_encoder
 from vclipper.web.errors import NotFoundError
 from vclipper.web.index_runs import IndexRuns

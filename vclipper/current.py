@@ -1,0 +1,128 @@
+"""A library's tables and search index as they are now, opened again where something was committed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from indexer import cache, index_choice, manifest, segments, snapshot
+from indexer.batcher import BatchedIndex
+from indexer.errors import LibraryDamagedError, LibraryError
+from indexer.frame_index import FlatIndex
+from indexer.lock import writing
+from indexer.storage import TABLES, Folder, Storage
+from indexer.store import Store, VideoRow
+from searcher.search import Corpus
+
+
+class Current:
+    """What searches and index runs of one library share. Threads may share it.
+
+    Args:
+        storage: the library.
+        folder: where its derived files lie (:attr:`vclipper.library.Library.path`).
+    """
+
+    def __init__(self, storage: Storage, folder: Callable[[], Path]) -> None:
+        self._storage, self._folder = storage, folder
+        self._lock = threading.RLock()
+        self._tables_inode = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Open everything again when it is needed."""
+        self._store: Store | None = None
+        self._corpus: Corpus | None = None
+        self._versions = (-1, -1)
+        self._state = ""
+
+    @property
+    def versions(self) -> tuple[int, int]:
+        """Versions of the tables that :meth:`corpus` saw last: they change with every commit."""
+        return self._versions
+
+    @property
+    def index_type(self) -> str:
+        """The index type set for the library."""
+        return index_choice.read_setting(self._storage)
+
+    def store(self) -> Store:
+        """The tables; errors as :func:`indexer.manifest.load` and :class:`indexer.store.Store` say."""
+        with self._lock:
+            if self._store is None:
+                made = manifest.load(self._storage)
+                self._store = Store(self._storage, made.dimension, made.period_seconds)
+            return self._store
+
+    def videos(self) -> list[VideoRow]:
+        """The videos of the library, by path."""
+        with self._lock:
+            self._notice_new_tables()
+        state = snapshot.tables_state(self._folder())
+        if state and (found := snapshot.load(self._folder(), state)):
+            return found.videos
+        store = self.store()
+        store.refresh()
+        return store.videos()
+
+    def corpus(self) -> Corpus:
+        """Index and videos; the index is brought up to date where it is not."""
+        with self._lock:
+            self._notice_new_tables()
+            if corpus := self._at_rest():
+                return corpus
+            store = self.store()
+            store.refresh()
+            if self._corpus is None or self._versions != store.versions:
+                versions, videos = store.versions, store.videos()
+                self._corpus = self._searchable(self.follow(store, videos), videos, store.period_seconds)
+                self._versions = versions
+            return self._corpus
+
+    def follow(self, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
+        """Bring the index up to date; in memory where another process is writing or nothing can be written."""
+        if index := segments.load_if_current(self._folder(), store):
+            return index
+        try:
+            with writing(self._folder(), "vclip search"):
+                index = segments.follow(self._folder(), store, videos)
+        except (LibraryError, OSError):
+            return segments.follow(self._folder(), store, videos, persist=False)
+        if not isinstance(self._storage, Folder):
+            cache.shrink(keep=self._folder())
+        return index
+
+    def _at_rest(self) -> Corpus | None:
+        """The corpus without the tables, where nothing was committed since the index was made."""
+        state = snapshot.tables_state(self._folder())
+        if self._corpus is not None and state and state == self._state:
+            return self._corpus
+        videos = snapshot.load(self._folder(), state) if state else None
+        if videos is None:
+            return None
+        made = manifest.load(self._storage)
+        try:
+            flat, index_state = segments.load(self._folder(), made.dimension)
+        except LibraryDamagedError:
+            return None
+        if index_state.table_versions != videos.table_versions:
+            return None
+        self._corpus = self._searchable(flat, videos.videos, made.period_seconds)
+        self._state, self._versions = state, videos.table_versions
+        return self._corpus
+
+    def _searchable(self, flat: FlatIndex, videos: Iterable[VideoRow], period_seconds: float) -> Corpus:
+        index = index_choice.opened(self._folder(), flat, self.index_type)
+        return Corpus(BatchedIndex(index), {video.video_id: video for video in videos}, period_seconds)
+
+    def _notice_new_tables(self) -> None:
+        """Another process may have put new tables in place: their versions count from the beginning again."""
+        if not isinstance(self._storage, Folder):
+            return
+        with contextlib.suppress(OSError):
+            inode = (self._storage.path / TABLES).stat().st_ino
+            if self._tables_inode not in (0, inode):
+                self.forget()
+            self._tables_inode = inode

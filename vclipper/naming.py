@@ -1,0 +1,75 @@
+"""How people name videos, times and moments of a library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from indexer.errors import InputError
+from indexer.store import VideoRow
+
+
+def video_and_time(like: str) -> tuple[str, float]:
+    """The two halves of ``VIDEO@TIME``, the time in seconds.
+
+    Raises:
+        InputError: it is not of that form.
+    """
+    name, found, time_code = like.rpartition("@")
+    if not found:
+        raise InputError(f"{like}: a time is missing", "Write VIDEO@TIME: --like film.mp4@1:23")
+    return name, parse_time(time_code)
+
+
+def parse_time(time_code: str) -> float:
+    """``83``, ``83.5``, ``1:23`` or ``1:02:03.5`` → seconds.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", time_code):
+        raise InputError(f"{time_code!r} is not a time", "Write seconds, M:SS or H:MM:SS")
+    seconds = 0.0
+    for part in time_code.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+def video_called(name: str, videos: Iterable[VideoRow]) -> VideoRow:
+    """The video with this path, or the only one whose path ends with it.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    path = Path(name).expanduser().absolute()
+    exact = [video for video in videos if path in video.paths]
+    found = exact or [v for v in videos if any(str(p).endswith(f"/{name}") for p in v.paths)]
+    if len(found) != 1:
+        problem = "is not in the library" if not found else f"could be {len(found)} videos"
+        raise InputError(f"{name or 'no video'} {problem}", "Write --like VIDEO@TIME; see the paths: vclip list")
+    return found[0]
+
+
+def video_of(video: str | int, videos: Mapping[int, VideoRow]) -> VideoRow:
+    """The video with this id, or called so; errors as :func:`video_called`."""
+    if isinstance(video, str):
+        return video_called(video, videos.values())
+    if video not in videos:
+        raise InputError(f"no video of the library has the id {video}", "See the ids: vclip list --json")
+    return videos[video]
+
+
+def videos_below(paths: Sequence[Path], videos: Sequence[VideoRow]) -> list[VideoRow]:
+    """The videos with these paths, or in these folders; each once.
+
+    Raises:
+        InputError: a path that names none of them.
+    """
+    below: dict[int, VideoRow] = {}
+    for path in paths:
+        found = [v for v in videos if any(p == path or path in p.parents for p in v.paths)]
+        if not found:
+            raise InputError(f"{path} is not in the library", "See the paths: vclip list")
+        below.update({video.video_id: video for video in found})
+    return list(below.values())
