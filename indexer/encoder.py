@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
 from indexer.discover import fingerprint
 from indexer.errors import ModelError
 from indexer.frames import PictureSpec, fit_picture
-from indexer.vectors import Float32, unit
+from indexer.vectors import Float32, UInt8, unit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,8 +27,6 @@ DEFAULT_MODEL = "ViT-B-32/laion2b_s34b_b79k"
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
 RANDOM_WEIGHTS = "random"
-
-UInt8 = NDArray[np.uint8]
 
 
 class Encoder(Protocol):
@@ -85,6 +82,8 @@ class OpenClipEncoder:
     """
 
     def __init__(self, model: str, device: str = "auto", name: str = "", demo_only: bool = False) -> None:
+        from indexer.picture_tower import PictureTower, TorchPictures
+
         self.name = name or model
         self.demo_only = demo_only
         self.fingerprint = weights_fingerprint(model)
@@ -99,20 +98,12 @@ class OpenClipEncoder:
             interpolation=settings["interpolation"],
             fill_color=settings["fill_color"],
         )
-        self._mean, self._std = settings["mean"], settings["std"]
+        self._pictures = TorchPictures(PictureTower(self.network, settings["mean"], settings["std"]), self.device)
         self.dimension = int(self.encode_texts(["a"]).shape[1])
 
     def encode_pictures(self, pictures: UInt8) -> Float32:
         """See :class:`Encoder`."""
-        import torch
-
-        with torch.inference_mode():
-            pixels = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2)
-            mean = torch.tensor(self._mean, device=self.device).view(1, 3, 1, 1)
-            std = torch.tensor(self._std, device=self.device).view(1, 3, 1, 1)
-            normalised = (pixels.to(torch.float32).div_(255.0) - mean) / std
-            features = self.network.encode_image(normalised.to(self._dtype))
-            return unit(features.float().cpu().numpy())
+        return unit(self._pictures.features(pictures))
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """See :class:`Encoder`."""
@@ -121,10 +112,6 @@ class OpenClipEncoder:
         with torch.inference_mode():
             tokens = self.tokenizer(list(texts)).to(self.device)
             return unit(self.network.encode_text(tokens).float().cpu().numpy())
-
-    @property
-    def _dtype(self) -> Any:
-        return next(self.network.visual.parameters()).dtype
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
 Float16 = NDArray[np.float16]
+UInt8 = NDArray[np.uint8]
 
 
 def unit(vectors: NDArray[np.floating]) -> Float32:
