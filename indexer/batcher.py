@@ -90,6 +90,10 @@ class BatchedIndex:
             return self.index.search(queries, k, videos)
         return self._ask((queries, k))
 
+    def load(self, video_ids: Collection[int]) -> None:
+        """See :class:`FrameIndex`."""
+        self.index.load(video_ids)
+
     def vectors(self, video_id: int) -> Float32:
         """See :class:`FrameIndex`."""
         return self.index.vectors(video_id)

@@ -161,6 +161,9 @@ class CodedIndex:
             scores[number, real] = self.flat.scores(query, near.video_ids[number, real], near.frames[number, real])
         return FrameHits(scores, near.video_ids, near.frames)
 
+    def load(self, video_ids: Collection[int]) -> None:
+        """See :class:`FrameIndex`; they are here."""
+
     def vectors(self, video_id: int) -> Float32:
         """See :class:`FrameIndex`."""
         return self.flat.vectors(video_id)

@@ -59,6 +59,10 @@ class FrameIndex(Protocol):
         """The k frames with the largest inner product for each of (q, D) float32 queries."""
         ...
 
+    def load(self, video_ids: Collection[int]) -> None:
+        """Told which videos will be asked for next: what reads them from afar fetches them at once."""
+        ...
+
     def vectors(self, video_id: int) -> Float32:
         """V_E of one video, (n, D) float32; KeyError when it is not here."""
         ...
@@ -141,8 +145,16 @@ class Moments:
         v = np.asarray(vectors, np.float32)
         return cls(len(v), v.sum(axis=0, dtype=np.float64), (v.T @ v).astype(np.float64))
 
+    @classmethod
+    def none(cls, dimension: int) -> Moments:
+        """Of no vectors."""
+        return cls(0, np.zeros(dimension), np.zeros((dimension, dimension)))
+
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.rows + other.rows, self.total + other.total, self.products + other.products)
+
+    def __sub__(self, other: Moments) -> Moments:
+        return Moments(self.rows - other.rows, self.total - other.total, self.products - other.products)
 
     def background(self, query: Float32) -> tuple[float, float]:
         """Mean and standard deviation of v · q: E[v]·q and sqrt(qᵀ E[v vᵀ] q - mean²)."""
@@ -181,6 +193,9 @@ class NumpyIndex:
         scores = queries @ self._vectors[allowed].T
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return FrameHits(np.take_along_axis(scores, best, 1), *self._rows.locate(allowed[best]))
+
+    def load(self, video_ids: Collection[int]) -> None:
+        """See :class:`FrameIndex`; they are here."""
 
     def vectors(self, video_id: int) -> Float32:
         """See :class:`FrameIndex`."""
@@ -272,8 +287,7 @@ class FlatIndex:
         self.dimension = dimension
         self._home = {int(v): s for s in self.segments for v in s.rows.video_ids}
         self._places = _Places(self.segments)
-        empty = Moments(0, np.zeros(dimension), np.zeros((dimension, dimension)))
-        self._moments = sum((segment.moments for segment in self.segments), empty)
+        self._moments = sum((segment.moments for segment in self.segments), Moments.none(dimension))
 
     @property
     def rows(self) -> int:
@@ -317,6 +331,9 @@ class FlatIndex:
             stored = self.segments[number].stored[rows[here]].astype(np.float32)
             scores[here] = np.einsum("nd,d->n", stored, query)  # no BLAS: its threads cost more than they bring
         return scores
+
+    def load(self, video_ids: Collection[int]) -> None:
+        """See :class:`FrameIndex`; they are here."""
 
     def vectors(self, video_id: int) -> Float32:
         """See :class:`FrameIndex`."""
@@ -466,6 +483,9 @@ class GpuIndex:
         scores = [self._flat.scores(q, v, f) for q, v, f in zip(queries, near.video_ids, near.frames, strict=True)]
         found = np.where(np.isneginf(near.scores), -np.inf, np.stack(scores)).astype(np.float32)
         return FrameHits(found, near.video_ids, near.frames)
+
+    def load(self, video_ids: Collection[int]) -> None:
+        """See :class:`FrameIndex`; they are here."""
 
     def vectors(self, video_id: int) -> Float32:
         """See :class:`FrameIndex`."""

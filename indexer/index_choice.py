@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from indexer import codes
+from indexer import codes, segments, snapshot, table_index
 from indexer.errors import InputError, LibraryDamagedError
 from indexer.frame_index import FlatIndex, FrameIndex, GpuIndex, all_gpus, gpu_reason
 from indexer.settings import check_index_type
 from indexer.storage import Storage
+from indexer.store import Store
+from indexer.table_index import TableIndex
 
-AUTO, EXACT = "auto", "exact"
+AUTO, EXACT, TABLE = "auto", "exact", "lance"
 #: Up to this many frames (1,100 hours at one every 2 s) an exact search takes under 80 ms on two cores.
 EXACT_ROWS = 2_000_000
 _FILE_NAME = "settings.json"
@@ -33,6 +35,14 @@ def read_setting(storage: Storage) -> str:
         raise LibraryDamagedError(
             f"{_FILE_NAME} in {storage} is damaged", "Set the index type again: vclip reindex --index-type auto"
         ) from error
+
+
+def is_in_table(storage: Storage) -> bool:
+    """Whether LanceDB answers from the table; a damaged setting counts as another."""
+    try:
+        return read_setting(storage) == TABLE
+    except LibraryDamagedError:
+        return False
 
 
 def write_setting(storage: Storage, name: str) -> None:
@@ -74,12 +84,42 @@ def follow(
     return codes.follow(library, flat, kind, anew, on_codes)
 
 
+def bring_along(
+    storage: Storage,
+    library: Path,
+    store: Store,
+    anew: bool = False,
+    here: bool = True,
+    on_codes: codes.OnCodes = lambda done, total: None,
+) -> None:
+    """Bring what answers searches to the state of the tables (under the write lock).
+
+    Args:
+        storage: the library.
+        library: the folder of its derived files on this machine.
+        store: its tables.
+        anew: make all codes again.
+        here: also the index that each machine has of a library in a bucket.
+        on_codes: called with frames done and to do.
+    """
+    videos, setting = store.videos(), read_setting(storage)
+    if setting == TABLE:
+        table_index.follow(storage, store, videos, anew)
+        segments.drop(library)
+        codes.drop(library)
+        snapshot.save(library, store, videos)
+        return
+    table_index.drop(storage, store)
+    if here:
+        follow(library, segments.follow(library, store, videos), setting, anew, on_codes)
+
+
 def explained(index: FrameIndex, setting: str) -> str:
     """Which engine answers and why, in words."""
     kind = choose(setting, index.rows)
     why = f"{setting} is set" if setting != AUTO else "chosen by size"
-    if isinstance(index, codes.CodedIndex):
-        newest = index.rows - index.coded_rows
+    if isinstance(index, codes.CodedIndex | TableIndex):
+        newest = max(index.rows - index.coded_rows, 0)
         old = "; trained when the library was far smaller: vclip reindex" if index.has_outgrown else ""
         return f"{index.kind} ({why}; the newest {newest:,} frames exactly{old})"
     if isinstance(index, FlatIndex):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import codes, index_choice, manifest, segments, snapshot, text_tower
+from indexer import codes, index_choice, manifest, segments, snapshot, table_index, text_tower
 from indexer.discover import printable
 from indexer.errors import LibraryDamagedError, LibraryError
 from indexer.frame_index import FlatIndex
@@ -65,9 +65,10 @@ def repair(library: Path, model: str = "", model_fingerprint: str = "") -> Repai
         return done
     _mend_tables(library, made, done)
     store = Store(library, made.dimension, made.period_seconds)
-    segments.rebuild(library, store, store.videos())
+    _mend_setting(library, done)
+    _rebuild_index(library, store)
     done.mended.append("the index was rebuilt from the tables")
-    _mend_choice(library, made, done)
+    _mend_codes(library, made, done)
     thumbnails = Thumbnails(library)
     if damaged := thumbnails.damaged(video.video_id for video in store.videos()):
         thumbnails.forget(damaged)
@@ -78,14 +79,26 @@ def repair(library: Path, model: str = "", model_fingerprint: str = "") -> Repai
     return done
 
 
-def _mend_choice(library: Path, made: Manifest, done: Repair) -> None:
-    """What is derived from the index, and the user's choice of it."""
+def _rebuild_index(library: Path, store: Store) -> None:
+    segments.drop(library)
+    if index_choice.read_setting(Folder(library)) == index_choice.TABLE:
+        table_index.follow(Folder(library), store, store.videos(), anew=True)
+    else:
+        segments.follow(library, store, store.videos())
+
+
+def _mend_setting(library: Path, done: Repair) -> None:
     storage = Folder(library)
     try:
         index_choice.read_setting(storage)
     except LibraryDamagedError:
         index_choice.write_setting(storage, index_choice.AUTO)
         done.mended.append("the damaged settings.json was set to the index type auto")
+
+
+def _mend_codes(library: Path, made: Manifest, done: Repair) -> None:
+    if not (library / codes.FOLDER / "codes.json").exists():
+        return
     try:
         codes.load(library, segments.load(library, made.dimension)[0])
     except LibraryDamagedError:

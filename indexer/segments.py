@@ -47,6 +47,9 @@ class IndexState:
     segments: tuple[str, ...]
 
 
+NOTHING = IndexState((-1, -1), ())
+
+
 def load(library: Path, dimension: int) -> tuple[FlatIndex, IndexState]:
     """Open the index as it lies on disk, memory-mapped.
 
@@ -121,7 +124,7 @@ def _load_or_empty(library: Path, dimension: int) -> tuple[FlatIndex, IndexState
     try:
         return load(library, dimension)
     except LibraryDamagedError:
-        return FlatIndex([], dimension), IndexState((-1, -1), ())
+        return FlatIndex([], dimension), NOTHING
 
 
 def _matching(index: FlatIndex, videos: Sequence[VideoRow]) -> list[Segment]:
@@ -285,12 +288,11 @@ def forget(library: Path) -> None:
     (library / FOLDER / "index.json").unlink(missing_ok=True)
 
 
-def rebuild(library: Path, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
-    """Make the whole index anew from the table, whatever lies on disk."""
-    added = [Segment.build(_new_name(), part) for part in _parts(store, sorted(videos, key=_by_age))]
-    _save(library, [], added, IndexState((-1, -1), ()), store.versions)
-    snapshot.save(library, store, videos)
-    return load(library, store.dimension)[0]
+def drop(library: Path) -> None:
+    """Delete the whole index (under the write lock)."""
+    forget(library)
+    if (library / FOLDER).is_dir():
+        _sweep(library / FOLDER, [])
 
 
 def _by_age(video: VideoRow) -> tuple[float, int]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from indexer.errors import InputError
 
 DEFAULT_FPS = 0.5
-#: What `--index-type` takes: by size, every vector read, or codes of one of these kinds (indexer.coders).
-INDEX_TYPES = ("auto", "exact", "ivf-pq", "ivf-rabitq", "hnsw")
+#: What `--index-type` takes: by size, every vector read, codes of one of these kinds (indexer.coders), or
+#: LanceDB's own index on the table (indexer.table_index).
+INDEX_TYPES = ("auto", "exact", "ivf-pq", "ivf-rabitq", "hnsw", "lance")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from indexer.errors import REPAIR, LibraryDamagedError, VClipperError
 from indexer.fragments import Fragment
 from indexer.manifest import to_json
 from indexer.storage import Storage, Where, at
+from indexer.table_search import TableSearch, matrix
 from indexer.vectors import Float16, Float32, next_frame_similarity
 
 if TYPE_CHECKING:
@@ -110,6 +111,11 @@ class VideoFrames:
     vectors: Float16
     next_similarity: Float32 = field(default_factory=lambda: np.zeros(0, np.float32))
 
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        return self.vectors.nbytes + self.next_similarity.nbytes
+
     @classmethod
     def of(cls, video_id: int, vectors: NDArray[np.floating]) -> VideoFrames:
         """Round to float16 and compute CFS_c from what is stored."""
@@ -179,6 +185,19 @@ class Store:
             self._frames.checkout_latest()
             self._videos.checkout_latest()
 
+    def pinned(self) -> Store:
+        """A second view of the tables that goes on showing the state of now, as long as old versions are kept."""
+        with _damage_said(f"the tables in {self._storage} cannot be opened"):
+            view = Store(self._storage, self.dimension, self.period_seconds)
+            for table, version in zip((view._videos, view._frames), self.versions, strict=True):
+                table.checkout(version)
+        return view
+
+    @property
+    def frames_search(self) -> TableSearch:
+        """The table of frames, to be searched where it lies."""
+        return TableSearch(self._frames, self.dimension, _OLD_VERSIONS_KEPT)
+
     # ---- reading
 
     def videos(self) -> list[VideoRow]:
@@ -211,7 +230,7 @@ class Store:
         owner = table.column("video_id").to_numpy()
         order = np.lexsort((table.column("frame_index").to_numpy(), owner))
         owner = owner[order]
-        vectors = _matrix(table.column("vector"), self.dimension)[order]
+        vectors = matrix(table.column("vector"), self.dimension)[order]
         following = table.column("next_similarity").to_numpy()[order]
         for video in videos:
             first, end = np.searchsorted(owner, [video.video_id, video.video_id + 1])
@@ -487,12 +506,6 @@ def _frames_table(videos: Sequence[VideoFrames], dimension: int, period_seconds:
         ],
         schema=_frames_schema(dimension),
     )
-
-
-def _matrix(column: pa.ChunkedArray, dimension: int) -> Float16:
-    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    flat = np.concatenate(chunks) if chunks else np.zeros(0, np.float16)
-    return flat.reshape(-1, dimension)
 
 
 def _groups(videos: Sequence[VideoRow], rows_at_once: int) -> Iterator[list[VideoRow]]:

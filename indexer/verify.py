@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import codes, index_choice, manifest, segments, snapshot, text_tower
+from indexer import codes, index_choice, manifest, moment_blocks, segments, snapshot, text_tower
 from indexer.discover import fingerprint, printable
 from indexer.errors import LibraryDamagedError, LibraryMismatchError, VClipperError
 from indexer.frame_index import FlatIndex, Moments
+from indexer.moment_blocks import MomentBlocks
 from indexer.plan import video_id_of
-from indexer.storage import Where, at
+from indexer.storage import Storage, Where, at
 from indexer.store import Store, VideoFrames, VideoRow
 from indexer.thumbnails import Thumbnails
 from indexer.vectors import next_frame_similarity
@@ -63,7 +64,7 @@ def verify(where: Where, derived: Path, contents: bool = False) -> Iterator[Prob
         yield Problem(error.message, _MEND)
         return
     yield from _settings(where)
-    yield from _rows(store, videos, derived)
+    yield from _rows(at(where), store, videos, derived)
     yield from _start(derived, videos)
     for video in videos:
         yield from _file(video, contents)
@@ -99,35 +100,52 @@ def _orphans(store: Store, videos: Sequence[VideoRow]) -> Iterator[Problem]:
         yield Problem(f"{orphans} frames belong to no video", f"{_MEND} deletes them")
 
 
-def _rows(store: Store, videos: Sequence[VideoRow], library: Path) -> Iterator[Problem]:
+def _rows(storage: Storage, store: Store, videos: Sequence[VideoRow], library: Path) -> Iterator[Problem]:
     index: FlatIndex | None = None
+    is_in_table = index_choice.is_in_table(storage)
     try:
-        index = segments.load(library, store.dimension)[0]
+        index = None if is_in_table else segments.load(library, store.dimension)[0]
     except LibraryDamagedError as error:
         if videos or (library / segments.FOLDER).exists():
             yield Problem(error.message, f"{_MEND} rebuilds the index from the table")
     if index is not None:
-        yield from _index_videos(index, videos)
+        yield from _index_videos(index.video_ids, videos)
+    summed = Moments.none(store.dimension)
     for video in videos:
         try:
             frames = next(iter(store.frames([video])))
         except VClipperError as error:
             yield Problem(error.message, f"{_MEND} takes them from the index")
             continue
+        summed += Moments.of(frames.vectors)
         yield from _vectors(video, frames)
         if index is not None and video.video_id in index.video_ids:
             yield from _same_in_index(video, frames, index)
     if index is not None:
         yield from _moments(index)
         yield from _codes(library, index)
+    if is_in_table:
+        yield from _table_sums(storage, store, videos, summed)
 
 
-def _index_videos(index: FlatIndex, videos: Sequence[VideoRow]) -> Iterator[Problem]:
+def _table_sums(storage: Storage, store: Store, videos: Sequence[VideoRow], summed: Moments) -> Iterator[Problem]:
+    """What the index in the table needs beside it."""
+    try:
+        found = MomentBlocks(storage, store.dimension).load()
+    except LibraryDamagedError as error:
+        yield Problem(error.message, error.hint)
+        return
+    if found is None or found[0].videos.keys() != {video.video_id for video in videos}:
+        yield from _index_videos(frozenset(found[0].videos if found else ()), videos)
+    elif not np.allclose(found[1].products, summed.products, rtol=1e-3, atol=1e-2):
+        yield Problem(f"the sums in {storage}/{moment_blocks.FOLDER} do not fit the table", "vclip reindex")
+
+
+def _index_videos(indexed: frozenset[int], videos: Sequence[VideoRow]) -> Iterator[Problem]:
     live = {video.video_id for video in videos}
-    if index.video_ids != live:
+    if indexed != live:
         yield Problem(
-            f"the index lacks {len(live - index.video_ids)} videos and holds {len(index.video_ids - live)} "
-            "that are gone",
+            f"the index lacks {len(live - indexed)} videos and holds {len(indexed - live)} that are gone",
             f"The next search or index run mends it; or {_MEND}",
         )
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.frame_index import Moments
+from indexer.recent import Recent
 from indexer.vectors import Float32, unit
 from searcher.structure import Structure
 
@@ -145,29 +145,15 @@ class PreparedVideos:
 
     def __init__(self, prepare: Callable[[int], Prepared], most_bytes: int = KEPT_BYTES) -> None:
         self._prepare = prepare
-        self._most_bytes = most_bytes
-        self._kept: dict[int, Prepared] = {}
-        self._bytes = 0
-        self._lock = Lock()
+        self._kept: Recent[Prepared] = Recent(most_bytes)
 
     def __call__(self, video_id: int) -> Prepared:
         """The video, from memory where it is there; KeyError for a stranger."""
-        with self._lock:
-            if found := self._kept.pop(video_id, None):
-                self._kept[video_id] = found  # the last of the dictionary is the last to go
-                return found
+        if (found := self._kept.get(video_id)) is not None:
+            return found
         made = self._prepare(video_id)
-        with self._lock:
-            if video_id not in self._kept:
-                self._keep(video_id, made)
+        self._kept.keep(video_id, made)
         return made
-
-    def _keep(self, video_id: int, made: Prepared) -> None:
-        self._kept[video_id] = made
-        self._bytes += made.nbytes
-        while self._bytes > self._most_bytes and self._kept:
-            oldest = next(iter(self._kept))
-            self._bytes -= self._kept.pop(oldest).nbytes
 
 
 @dataclass(frozen=True)

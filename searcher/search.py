@@ -177,10 +177,9 @@ def _all_moments(
     """The windows of the top videos, in no order."""
     asked = corpus.asked(query)
     limits = similarity_range(corpus.index, query) if settings.postprocess == "adjust_norm" else None
-    views = [
-        _view(video_id, asked, corpus, settings, limits)
-        for video_id in candidates(corpus.index, query, settings, within)
-    ]
+    found = candidates(corpus.index, query, settings, within)
+    corpus.index.load(found)
+    views = [_view(video_id, asked, corpus, settings, limits) for video_id in found]
     views.sort(key=lambda view: (-view.score, view.video.video_id))
     for view in views[: settings.videos]:
         yield from _moments(view, settings, asked.background)

@@ -1,4 +1,4 @@
-"""Codes of every kind against the judge: recall, exact scores, filters, growth, removal, damage, kill -9."""
+"""Every approximate index against the judge: recall, exact scores, filters, growth, removal, damage, kill -9."""
 
 from __future__ import annotations
 
@@ -11,18 +11,74 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer import codes, index_choice
+from indexer import codes, index_choice, table_index
 from indexer.coders import CODERS, list_count
 from indexer.errors import InputError, LibraryDamagedError
-from indexer.frame_index import FlatIndex, FrameHits, NumpyIndex, Segment
+from indexer.frame_index import FlatIndex, FrameHits, FrameIndex, NumpyIndex, Segment
 from indexer.settings import INDEX_TYPES, IndexSettings
 from indexer.storage import Folder
-from indexer.store import VideoFrames
+from indexer.store import Store, VideoFrames, VideoRow
 from indexer.vectors import unit
 
 D = 32
 FRAMES = 40
-KINDS = list(CODERS)
+
+
+class Codes:
+    """Codes of one kind in a folder, over an exact index."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def follow(self, folder: Path, videos: list[VideoFrames]) -> FrameIndex:
+        return codes.follow(folder, flat(videos), self.kind)
+
+    def opened(self, folder: Path, videos: list[VideoFrames]) -> FrameIndex:
+        index = codes.load(folder, flat(videos))
+        assert index is not None
+        return index
+
+    def files(self, folder: Path) -> dict[str, int]:
+        return {file.name: file.stat().st_mtime_ns for file in runs(folder)}
+
+
+class Table:
+    """LanceDB's index on tables that hold exactly some videos."""
+
+    def follow(self, folder: Path, videos: list[VideoFrames]) -> FrameIndex:
+        store = self._store(folder, videos)
+        return table_index.follow(Folder(folder), store, store.videos())
+
+    def opened(self, folder: Path, videos: list[VideoFrames]) -> FrameIndex:
+        store = self._store(folder, videos)
+        return table_index.opened(Folder(folder), store, store.videos())
+
+    def files(self, folder: Path) -> dict[str, int]:
+        indexes = folder / "tables" / "frames.lance" / "_indices"
+        return {str(file): file.stat().st_mtime_ns for file in indexes.rglob("*") if file.is_file()}
+
+    def _store(self, folder: Path, videos: list[VideoFrames]) -> Store:
+        is_new = not (folder / "tables").exists()
+        store = Store.create(folder, D, 2.0) if is_new else Store(folder, D, 2.0)
+        there = {row.video_id: row for row in store.videos()}
+        wanted = {content_id(frames): frames for frames in videos}
+        store.remove([row for row in there.values() if row.fingerprint not in wanted])
+        left = {row.fingerprint for row in store.videos()}
+        store.commit([(row_of(f), f) for name, f in wanted.items() if name not in left])
+        return store
+
+
+def content_id(frames: VideoFrames) -> str:
+    return f"{frames.video_id} {frames.digest()}"
+
+
+def row_of(frames: VideoFrames) -> VideoRow:
+    n = len(frames.vectors)
+    path = Path(f"/films/{frames.video_id}.mp4")
+    return VideoRow(frames.video_id, content_id(frames), (path,), n, 2.0 * n, digest=frames.digest())
+
+
+KINDS: dict[str, Codes | Table] = {**{name: Codes(name) for name in CODERS}, "lance": Table()}
 
 
 def video(video_id: int, n: int = FRAMES, seed: int = 0) -> VideoFrames:
@@ -49,11 +105,14 @@ def small_runs(monkeypatch):
     monkeypatch.setattr(codes, "RUN_ROWS", 1_500)
     monkeypatch.setattr(codes, "_AT_LEAST", 400)
     monkeypatch.setattr("indexer.coders._LISTS_PER_PROBE", 2)
+    monkeypatch.setattr(table_index, "UNINDEXED_ROWS", 500)
+    monkeypatch.setattr(table_index, "_FEW_ROWS", 500)
+    monkeypatch.setattr(table_index, "_AT_LEAST", 400)
 
 
 @pytest.fixture(params=KINDS)
 def kind(request):
-    return request.param
+    return KINDS[request.param]
 
 
 def recall(found: FrameHits, exact: FrameHits) -> float:
@@ -68,11 +127,11 @@ def recall(found: FrameHits, exact: FrameHits) -> float:
 class TestContract:
     @pytest.mark.parametrize("k", [1, 10, 100])
     def test_finds_what_the_judge_finds(self, tmp_path, kind, k):
-        found = codes.follow(tmp_path, flat(VIDEOS), kind).search(QUERIES, k)
+        found = kind.follow(tmp_path, VIDEOS).search(QUERIES, k)
         assert recall(found, NumpyIndex(VIDEOS, D).search(QUERIES, k)) >= 0.9
 
     def test_scores_are_exact_and_in_order(self, tmp_path, kind):
-        found = codes.follow(tmp_path, flat(VIDEOS), kind).search(QUERIES, 50)
+        found = kind.follow(tmp_path, VIDEOS).search(QUERIES, 50)
         stored = {v.video_id: v.vectors.astype(np.float32) for v in VIDEOS}
         for number, query in enumerate(QUERIES):
             scores = [
@@ -84,22 +143,22 @@ class TestContract:
 
     @pytest.mark.parametrize("only", [range(10), range(5, 80), range(0, 100, 2)], ids=["10", "75", "50"])
     def test_filters_give_the_right_count_of_the_right_videos(self, tmp_path, kind, only):
-        index = codes.follow(tmp_path, flat(VIDEOS), kind)
+        index = kind.follow(tmp_path, VIDEOS)
         found, exact = index.search(QUERIES, 100, set(only)), NumpyIndex(VIDEOS, D).search(QUERIES, 100, set(only))
         assert found.scores.shape == exact.scores.shape == (20, 100)
         assert set(np.unique(found.video_ids).tolist()) <= set(only)
         assert recall(found, exact) >= (1.0 if len(only) * FRAMES <= 500 else 0.9)
 
     def test_a_filter_that_nothing_passes(self, tmp_path, kind):
-        assert codes.follow(tmp_path, flat(VIDEOS), kind).search(QUERIES, 3, {999}).scores.shape == (20, 0)
+        assert kind.follow(tmp_path, VIDEOS).search(QUERIES, 3, {999}).scores.shape == (20, 0)
 
     @pytest.mark.parametrize("k", [3_999, 4_000, 9_000])
     def test_as_many_as_there_are(self, tmp_path, kind, k):
-        found = codes.follow(tmp_path, flat(VIDEOS), kind).search(QUERIES[:2], k)
+        found = kind.follow(tmp_path, VIDEOS).search(QUERIES[:2], k)
         assert np.array_equal(found.video_ids, NumpyIndex(VIDEOS, D).search(QUERIES[:2], k).video_ids)
 
     def test_gives_back_each_video(self, tmp_path, kind):
-        index = codes.follow(tmp_path, flat(VIDEOS), kind)
+        index = kind.follow(tmp_path, VIDEOS)
         assert (index.rows, index.video_ids) == (4_000, frozenset(range(100)))
         assert np.array_equal(index.vectors(7), VIDEOS[7].vectors.astype(np.float32))
         assert np.array_equal(index.next_similarity(7), VIDEOS[7].next_similarity)
@@ -108,58 +167,58 @@ class TestContract:
         )
 
     def test_opened_again_it_answers_the_same(self, tmp_path, kind):
-        made = codes.follow(tmp_path, flat(VIDEOS), kind)
-        opened = codes.load(tmp_path, flat(VIDEOS))
-        assert opened is not None
+        made = kind.follow(tmp_path, VIDEOS)
+        opened = kind.opened(tmp_path, VIDEOS)
         assert np.array_equal(opened.search(QUERIES, 30).frames, made.search(QUERIES, 30).frames)
 
     def test_new_videos_are_found_before_they_have_codes_and_old_codes_stay(self, tmp_path, kind):
-        codes.follow(tmp_path, flat(VIDEOS), kind)
-        before = {file.name: file.stat().st_mtime_ns for file in runs(tmp_path)}
+        kind.follow(tmp_path, VIDEOS)
+        before = kind.files(tmp_path)
         more = [*VIDEOS, *(video(i) for i in range(100, 110))]
-        index = codes.follow(tmp_path, flat(more), kind)
-        assert {file.name: file.stat().st_mtime_ns for file in runs(tmp_path)} == before
+        index = kind.follow(tmp_path, more)
+        assert kind.files(tmp_path) == before
         probe = more[105].vectors[:1].astype(np.float32)
         assert index.search(probe, 1).video_ids[0, 0] == 105
         many = [*more, *(video(i) for i in range(110, 160))]
-        codes.follow(tmp_path, flat(many), kind)
-        after = {file.name: file.stat().st_mtime_ns for file in runs(tmp_path)}
+        kind.follow(tmp_path, many)
+        after = kind.files(tmp_path)
         assert before.items() <= after.items()
         assert len(after) > len(before)
 
     def test_removed_videos_are_gone_and_codes_are_not_written_again_for_a_few(self, tmp_path, kind):
-        codes.follow(tmp_path, flat(VIDEOS), kind)
-        before = {file.name for file in runs(tmp_path)}
+        kind.follow(tmp_path, VIDEOS)
+        before = kind.files(tmp_path)
         left = [v for v in VIDEOS if v.video_id not in (3, 60)]
-        index = codes.follow(tmp_path, flat(left), kind)
-        assert {file.name for file in runs(tmp_path)} == before
+        index = kind.follow(tmp_path, left)
+        assert kind.files(tmp_path) == before
         assert not {3, 60} & set(np.unique(index.search(QUERIES, 500).video_ids).tolist())
         assert index.rows == 98 * FRAMES
 
     def test_a_video_that_comes_back_with_other_vectors_is_found_by_these(self, tmp_path, kind):
-        codes.follow(tmp_path, flat(VIDEOS), kind)
-        codes.follow(tmp_path, flat([v for v in VIDEOS if v.video_id != 3]), kind)
+        kind.follow(tmp_path, VIDEOS)
+        kind.follow(tmp_path, [v for v in VIDEOS if v.video_id != 3])
         other = [*(v for v in VIDEOS if v.video_id != 3), video(3, seed=9)]
-        index = codes.follow(tmp_path, flat(other), kind)
+        index = kind.follow(tmp_path, other)
         probe = other[-1].vectors[20:21].astype(np.float32)
         assert index.search(probe, 1).video_ids[0, 0] == 3
 
-    def test_a_run_of_which_much_is_gone_is_made_anew(self, tmp_path, kind):
-        codes.follow(tmp_path, flat(VIDEOS), kind)
-        before = {file.name for file in runs(tmp_path)}
-        index = codes.follow(tmp_path, flat(VIDEOS[20:]), kind)
-        assert {file.name for file in runs(tmp_path)} != before
-        exact = NumpyIndex(VIDEOS[20:], D).search(QUERIES, 20)
-        assert recall(index.search(QUERIES, 20), exact) >= 0.9
-
     def test_codes_fit_a_table_that_went_on_without_them(self, tmp_path, kind):
-        codes.follow(tmp_path, flat(VIDEOS), kind)
+        kind.follow(tmp_path, VIDEOS)
         now = [*VIDEOS[10:], video(200)]
-        index = codes.load(tmp_path, flat(now))
-        assert index is not None
+        index = kind.opened(tmp_path, now)
         found = index.search(QUERIES, 100)
         assert recall(found, NumpyIndex(now, D).search(QUERIES, 100)) >= 0.9
         assert set(np.unique(found.video_ids).tolist()) <= {v.video_id for v in now}
+
+
+@pytest.mark.parametrize("kind", CODERS)
+def test_a_run_of_which_much_is_gone_is_made_anew(tmp_path, kind):
+    codes.follow(tmp_path, flat(VIDEOS), kind)
+    before = {file.name for file in runs(tmp_path)}
+    index = codes.follow(tmp_path, flat(VIDEOS[20:]), kind)
+    assert {file.name for file in runs(tmp_path)} != before
+    exact = NumpyIndex(VIDEOS[20:], D).search(QUERIES, 20)
+    assert recall(index.search(QUERIES, 20), exact) >= 0.9
 
 
 def runs(library: Path) -> list[Path]:
@@ -190,7 +249,7 @@ def test_damaged_codes_are_named_searched_without_and_made_anew(tmp_path, damage
 
 
 def test_no_files_are_left_over(tmp_path):
-    for kind in (*KINDS, KINDS[0]):
+    for kind in (*CODERS, "ivf-pq"):
         codes.follow(tmp_path, flat(VIDEOS), kind)
     values = json.loads((tmp_path / codes.FOLDER / "codes.json").read_text())
     listed = {values["coder"], *(name for pair in values["runs"] for name in pair)}
@@ -226,7 +285,7 @@ def test_the_setting_lies_with_the_library(tmp_path):
 
 
 def test_every_kind_of_codes_can_be_set():
-    assert set(CODERS) <= set(INDEX_TYPES)
+    assert set(KINDS) <= set(INDEX_TYPES)
     with pytest.raises(InputError, match="there is no index type 'tree'"):
         IndexSettings(index_type="tree")
 

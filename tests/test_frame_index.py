@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from indexer import frame_index, segments
+from indexer import frame_index, segments, table_index
 from indexer.errors import LibraryDamagedError
 from indexer.frame_index import (
     FlatIndex,
@@ -22,7 +22,9 @@ from indexer.frame_index import (
     gpu_reason,
     similarity_range,
 )
+from indexer.storage import Folder
 from indexer.store import Store, VideoFrames, VideoRow
+from indexer.table_index import TableIndex
 from indexer.vectors import unit
 
 D = 16
@@ -56,6 +58,7 @@ def gpu_lists(videos: list[VideoFrames]) -> GpuIndex:
 KINDS = [
     pytest.param(lambda videos: NumpyIndex(videos, D), id="numpy"),
     pytest.param(flat, id="faiss-cpu"),
+    pytest.param("table", id="lance"),
     pytest.param(gpu, id="faiss-gpu", marks=pytest.mark.gpu),
     pytest.param(sharded, id="faiss-gpus", marks=pytest.mark.gpu),
     pytest.param(gpu_lists, id="faiss-gpu-ivf", marks=pytest.mark.gpu),
@@ -68,7 +71,18 @@ def judge(k, videos=None):
     return NumpyIndex(VIDEOS, D).search(QUERIES, k, videos)
 
 
-@pytest.mark.parametrize("make", KINDS)
+@pytest.fixture(params=KINDS)
+def make(request, tmp_path):
+    """Makes an index of some videos."""
+
+    def in_the_table(videos: list[VideoFrames]) -> TableIndex:
+        store = Store.create(tmp_path, D, 2.0)
+        store.commit([(row(v), v) for v in videos])
+        return table_index.follow(Folder(tmp_path), store, store.videos())
+
+    return in_the_table if request.param == "table" else request.param
+
+
 class TestContract:
     @pytest.mark.parametrize("k", [1, 10, 71, 500])
     @pytest.mark.parametrize("only", [None, {3}, {2, 11}, {2, 3, 5, 7, 11}])

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from indexer import cache, index_choice, manifest, segments, snapshot
+from indexer import cache, index_choice, manifest, segments, snapshot, table_index
 from indexer.batcher import BatchedIndex
 from indexer.errors import LibraryDamagedError, LibraryError
-from indexer.frame_index import FlatIndex
+from indexer.frame_index import FlatIndex, FrameIndex
 from indexer.lock import writing
 from indexer.storage import TABLES, Folder, Storage
 from indexer.store import Store, VideoRow
@@ -77,11 +77,30 @@ class Current:
             store.refresh()
             if self._corpus is None or self._versions != store.versions:
                 versions, videos = store.versions, store.videos()
-                self._corpus = self._searchable(self.follow(store, videos), videos, store.period_seconds)
+                self._corpus = _searchable(self.index(store, videos), videos, store.period_seconds)
                 self._versions = versions
             return self._corpus
 
-    def follow(self, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
+    def index(self, store: Store, videos: Sequence[VideoRow]) -> FrameIndex:
+        """What answers searches of exactly ``videos``, all that the tables hold, brought up to date."""
+        setting = self.index_type
+        if setting == index_choice.TABLE:
+            return table_index.opened(self._storage, store, videos)
+        return index_choice.opened(self._folder(), self._follow(store, videos), setting)
+
+    def engine(self) -> tuple[FrameIndex, bool]:
+        """What would answer a search now, as it lies there; whether it matches the tables."""
+        store = self.store()
+        if self.index_type == index_choice.TABLE:
+            store.refresh()
+            return table_index.opened(self._storage, store, store.videos()), True
+        try:
+            flat, state = segments.load(self._folder(), store.dimension)
+        except LibraryError:
+            flat, state = FlatIndex([], store.dimension), segments.NOTHING
+        return index_choice.opened(self._folder(), flat, self.index_type), segments.is_current(state, store)
+
+    def _follow(self, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
         """Bring the index up to date; in memory where another process is writing or nothing can be written."""
         if index := segments.load_if_current(self._folder(), store):
             return index
@@ -100,7 +119,7 @@ class Current:
         if self._corpus is not None and state and state == self._state:
             return self._corpus
         videos = snapshot.load(self._folder(), state) if state else None
-        if videos is None:
+        if videos is None or self.index_type == index_choice.TABLE:
             return None
         made = manifest.load(self._storage)
         try:
@@ -109,13 +128,10 @@ class Current:
             return None
         if index_state.table_versions != videos.table_versions:
             return None
-        self._corpus = self._searchable(flat, videos.videos, made.period_seconds)
+        index = index_choice.opened(self._folder(), flat, self.index_type)
+        self._corpus = _searchable(index, videos.videos, made.period_seconds)
         self._state, self._versions = state, videos.table_versions
         return self._corpus
-
-    def _searchable(self, flat: FlatIndex, videos: Iterable[VideoRow], period_seconds: float) -> Corpus:
-        index = index_choice.opened(self._folder(), flat, self.index_type)
-        return Corpus(BatchedIndex(index), {video.video_id: video for video in videos}, period_seconds)
 
     def _notice_new_tables(self) -> None:
         """Another process may have put new tables in place: their versions count from the beginning again."""
@@ -126,3 +142,7 @@ class Current:
             if self._tables_inode not in (0, inode):
                 self.forget()
             self._tables_inode = inode
+
+
+def _searchable(index: FrameIndex, videos: Iterable[VideoRow], period_seconds: float) -> Corpus:
+    return Corpus(BatchedIndex(index), {video.video_id: video for video in videos}, period_seconds)

@@ -15,7 +15,6 @@ from indexer.build import IndexReport, OnProgress, carry_out, index_files
 from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder
 from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VideoError, disk_errors_said
-from indexer.frame_index import FlatIndex
 from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
 from indexer.migrations import migrate
@@ -486,9 +485,9 @@ class Library:
 
     def _bring_along(self, store: Store) -> None:
         """Derived files after a change, under the write lock; of a bucket each machine has its own."""
-        if isinstance(self.storage, Folder):
-            flat = segments.follow(self.path, store, store.videos())
-            index_choice.follow(self.path, flat, self.index_type)
+        here = isinstance(self.storage, Folder)
+        index_choice.bring_along(self.storage, self.path, store, here=here)
+        if here:
             self._embedding.export_text()
 
     @property
@@ -518,10 +517,9 @@ class Library:
             if index_type is not None:
                 index_choice.write_setting(self.storage, setting)
             with self._index_lock("vclip reindex"):
-                flat = segments.follow(self.path, store, store.videos())
-                index_choice.follow(self.path, flat, setting, True, on_codes)
+                index_choice.bring_along(self.storage, self.path, store, anew=True, on_codes=on_codes)
         self._current.forget()
-        return index_choice.explained(index_choice.opened(self.path, flat, setting), setting)
+        return index_choice.explained(self._current.engine()[0], setting)
 
     def _index_lock(self, what: str) -> contextlib.AbstractContextManager[None]:
         """The index lies under the library's own lock, or in this machine's cache under that folder's."""
@@ -537,12 +535,7 @@ class Library:
         """What this library is and holds."""
         made, videos = manifest.load(self.storage), self.videos()
         store = self._current.store()
-        try:
-            flat, state = segments.load(self.path, made.dimension)
-            rows, current = flat.rows, segments.is_current(state, store)
-        except LibraryError:
-            flat, rows, current = FlatIndex([], made.dimension), 0, False
-        engine = index_choice.opened(self.path, flat, self.index_type)
+        engine, current = self._current.engine()
         return LibraryInfo(
             path=str(self.storage),
             model=made.model,
@@ -553,7 +546,7 @@ class Library:
             video_seconds=sum(video.duration_seconds for video in videos),
             partial=sum(not video.complete for video in videos),
             index=index_choice.explained(engine, self.index_type),
-            index_rows=rows,
+            index_rows=engine.rows,
             index_is_current=current,
             bytes_on_disk=self.storage.size_bytes(),
             thumbnail_bytes=self.thumbnails.size_bytes(),
@@ -592,8 +585,8 @@ class Library:
         write_tables(self.path, manifest.load(self.path), zip(videos, store.frames(videos), strict=True))
         self._current.forget()
         fresh = self._current.store()
-        flat = segments.rebuild(self.path, fresh, fresh.videos())
-        index_choice.follow(self.path, flat, self.index_type, anew=True)
+        segments.drop(self.path)
+        index_choice.bring_along(self.storage, self.path, fresh, anew=True)
         for video in gone:  # `vclip serve` keeps copies for browsers in the user's cache
             for proxy in cache.proxy_folder().glob(f"{video.video_id}.*"):
                 proxy.unlink(missing_ok=True)
@@ -635,7 +628,7 @@ class Library:
         """
         if not isinstance(self.storage, Folder):  # a machine that has not searched it yet has no index of it
             store = self._current.store()
-            self._current.follow(store, store.videos())
+            self._current.index(store, store.videos())
         return list(verify(self.storage, self.path, contents))
 
     def repair(self, model: str | None = None) -> Repair:
@@ -664,7 +657,8 @@ class Library:
         with self._writer("vclip repair") as store:
             orphans = store.delete_orphans()
             with self._index_lock("vclip repair"):
-                segments.rebuild(self.path, store, store.videos())
+                segments.drop(self.path)
+                index_choice.bring_along(self.storage, self.path, store, anew=True)
         return Repair([f"{orphans} frames that belong to no video were deleted", "the index was rebuilt"])
 
 

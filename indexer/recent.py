@@ -1,0 +1,51 @@
+"""What was used last, as much as fits a number of bytes."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Generic, Protocol, TypeVar
+
+
+class Sized(Protocol):
+    """Something that takes memory."""
+
+    @property
+    def nbytes(self) -> int:
+        """How much."""
+        ...
+
+
+Value = TypeVar("Value", bound=Sized)
+
+
+class Recent(Generic[Value]):
+    """Values by id; the one used longest ago goes first. Threads may share it.
+
+    Args:
+        most_bytes: of all values together.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes, self._bytes = most_bytes, 0
+        self._kept: dict[int, Value] = {}
+        self._lock = Lock()
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._kept
+
+    def get(self, key: int) -> Value | None:
+        """The value, which is the last to go from now on; None where it is not kept."""
+        with self._lock:
+            if (found := self._kept.pop(key, None)) is not None:
+                self._kept[key] = found  # the last of the dictionary is the last to go
+            return found
+
+    def keep(self, key: int, value: Value) -> None:
+        """Keep one more; a value under this key stays."""
+        with self._lock:
+            if key in self._kept:
+                return
+            self._kept[key] = value
+            self._bytes += value.nbytes
+            while self._bytes > self._most_bytes and self._kept:
+                self._bytes -= self._kept.pop(next(iter(self._kept))).nbytes
