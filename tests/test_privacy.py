@@ -105,7 +105,7 @@ def test_a_purge_cut_short_after_the_tables_leaves_no_old_index(tmp_path, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("vclipper.library.segments.rebuild", power_cut)
+        patched.setattr("vclipper.library.segments.drop", power_cut)
         with pytest.raises(KeyboardInterrupt):
             library.remove([gone], purge=True)
     found = open_library(library.path).search("blue", settings=SHARP)
