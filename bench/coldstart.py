@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ class Clock:
 def main(library: Path) -> None:
     """Search ``library`` as ``vclip search`` does, step by step."""
     done = Clock()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     done("Python")
     from indexer import manifest, segments, snapshot
 

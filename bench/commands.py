@@ -864,7 +864,11 @@ def serve(rows: int, clients: int, requests: int, style: str) -> None:
     """Time searches through `vclip serve` under load, and the index with and without joined queries."""
     from bench import serving
 
-    click.echo(serving.table(serving.measure(rows, clients, requests), rows).text(markdown=style == "markdown"))
+    loads = []
+    for load in serving.measure(rows, clients, requests):
+        _note(f"{load.what}, {load.clients} clients: {load.seconds:.1f} s")
+        loads.append(load)
+    click.echo(serving.table(loads, rows).text(markdown=style == "markdown"))
 
 
 @bench.command()

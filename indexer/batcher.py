@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
@@ -16,8 +17,8 @@ from indexer.vectors import Float32
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-#: More at once would let the first wait for too much of the others' work.
-MAX_BATCH = 32
+#: More at once would let the first wait for too much of the others' work. `bench serve` sets 1: each by itself.
+MAX_BATCH = int(os.environ.get("VCLIP_MAX_BATCH") or 32)
 
 
 class Batcher(Generic[Item, Answer]):

@@ -90,22 +90,21 @@ def smoothed(similarity: NDArray[np.floating], period_seconds: float) -> Floats:
 @lru_cache(maxsize=64)
 def _smoothing(n: int, period_seconds: float) -> Floats:
     """The smoothing of n frames as one matrix, (w · n, n)."""
-    each = [
-        np.stack([gaussian(frame, width / period_seconds) for frame in np.eye(n)], axis=1) if width else np.eye(n)
-        for width in WIDTHS_SECONDS
-    ]
-    return np.concatenate(each)
+    frames = np.eye(n)
+    widths = [width / period_seconds for width in WIDTHS_SECONDS]
+    return np.concatenate([gaussian(frames, width).T if width else frames for width in widths])
 
 
 def gaussian(values: Floats, width: float) -> Floats:
-    """``values`` (n,) smoothed with a Gaussian of ``width`` samples, the ends going on for ever.
+    """``values`` (…, n) smoothed with a Gaussian of ``width`` samples, the ends going on for ever.
 
     As ``scipy.ndimage.gaussian_filter1d(…, mode="nearest")``, whose import is a third of a search.
     """
-    reach = int(4 * width + 0.5)
+    n, reach = values.shape[-1], int(4 * width + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
-    smoothed: Floats = np.convolve(np.pad(values, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
-    return smoothed
+    padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(reach, reach)], mode="edge")
+    smoothed: Floats = np.convolve(padded.ravel(), kernel / kernel.sum(), mode="same").reshape(padded.shape)
+    return smoothed[..., reach : reach + n]
 
 
 _NO_WINDOWS: tuple[Places, Places] = (np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp))

@@ -81,6 +81,15 @@ def moment_score(video: float, similarity: NDArray[np.floating], window: Window,
         background: what the corpus says to this query.
     """
     inside = float(similarity[window.first_frame : window.end_frame].mean(dtype=np.float64))
+    return _score(video, inside, background)
+
+
+def best_score(video: float, similarity: NDArray[np.floating], background: Background) -> float:
+    """What no window of a video can exceed: the :func:`moment_score` of its best frame alone."""
+    return _score(video, float(similarity.max()), background)
+
+
+def _score(video: float, inside: float, background: Background) -> float:
     return (video + background.standard(inside)) / 2 - noise_level(background.rows)
 
 

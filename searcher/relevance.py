@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from indexer.frame_index import Moments
 from indexer.recent import Recent
 from indexer.vectors import Float32, unit
-from searcher.structure import Structure
+from searcher.structure import Floats, Places, Structure
 
 #: Length of the stretch that is compared as a whole.
 STRETCH_SECONDS = 34.0
@@ -103,6 +104,14 @@ class Frames:
     vectors: Float32
     structure: Structure
     period_seconds: float
+
+    @cached_property
+    def stretches(self) -> tuple[Places, Places, Floats]:
+        """The stretch around each frame: first frames, one past the last, lengths of the sums; (n,) each."""
+        half_width = int(STRETCH_SECONDS / self.period_seconds / 2)
+        centres = np.arange(len(self.vectors))
+        first, end = np.maximum(centres - half_width, 0), np.minimum(centres + half_width + 1, len(centres))
+        return first, end, self.structure.lengths(first, end)
 
     @property
     def nbytes(self) -> int:
@@ -225,11 +234,10 @@ def best_stretch(similarity: Float32, frames: Frames) -> tuple[float, int]:
     Args:
         similarity: S_c, (n,). frames: what it was taken of.
     """
-    half_width = int(STRETCH_SECONDS / frames.period_seconds / 2)
-    centres = np.arange(len(similarity))
-    first, end = np.maximum(centres - half_width, 0), np.minimum(centres + half_width + 1, len(similarity))
-    sums = np.concatenate([[0.0], np.cumsum(similarity, dtype=np.float64)])
-    cosines = (sums[end] - sums[first]) / frames.structure.lengths(first, end)
+    first, end, lengths = frames.stretches
+    sums = np.zeros(len(similarity) + 1)
+    np.cumsum(similarity, dtype=np.float64, out=sums[1:])
+    cosines = (sums[end] - sums[first]) / lengths
     best = int(np.argmax(cosines))
     return float(cosines[best]), best
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +14,7 @@ from indexer.frame_index import FrameIndex, similarity_range
 from indexer.store import VideoRow
 from searcher.candidates import candidates
 from searcher.postprocess import postprocess
-from searcher.rank import Moment, Ranked, best_first, direction, moment_score
+from searcher.rank import Moment, Ranked, best_first, best_score, cut_off, direction, moment_score
 from searcher.relevance import (
     MIN_BACKGROUND_FRAMES,
     Asked,
@@ -92,16 +93,6 @@ class Scenes:
     cuts: NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class _View:
-    """One video as one query sees it: raw curve, vectors and relevance."""
-
-    video: VideoRow
-    curve: Curve
-    vectors: Float32
-    score: float
-
-
 def search(
     query: Float32, corpus: Corpus, settings: SearchSettings, within: Collection[int] | None = None
 ) -> list[Moment]:
@@ -113,7 +104,9 @@ def search(
         settings: how.
         within: only these videos; None for all.
     """
-    return best_first(_all_moments(query, corpus, settings, within), settings, corpus.index.rows)
+    rows = corpus.index.rows
+    found = _all_moments(query, corpus, settings, within, cut_off(settings, rows))
+    return best_first(found, settings, rows)
 
 
 def search_sequence(
@@ -172,49 +165,49 @@ def curve_of(
 
 
 def _all_moments(
-    query: Float32, corpus: Corpus, settings: SearchSettings, within: Collection[int] | None
-) -> Iterator[Ranked]:
-    """The windows of the top videos, in no order."""
-    asked = corpus.asked(query)
-    limits = similarity_range(corpus.index, query) if settings.postprocess == "adjust_norm" else None
-    found = candidates(corpus.index, query, settings, within)
-    corpus.index.load(found)
-    views = [_view(video_id, asked, corpus, settings, limits) for video_id in found]
-    views.sort(key=lambda view: (-view.score, view.video.video_id))
-    for view in views[: settings.videos]:
-        yield from _moments(view, settings, asked.background)
-
-
-def _view(
-    video_id: int,
-    asked: Asked,
+    query: Float32,
     corpus: Corpus,
     settings: SearchSettings,
-    limits: tuple[float, float] | None,
-) -> _View:
-    curve = curve_of(video_id, asked.vector, corpus, limits)
-    prepared = corpus.prepared(video_id)
-    score = relevance(asked, prepared, settings.best_frames)
-    return _View(corpus.videos[video_id], curve, prepared.plain.vectors, score)
+    within: Collection[int] | None,
+    lowest: float = -math.inf,
+) -> Iterator[Ranked]:
+    """The windows of the top videos, in no order; of a video none of which can score ``lowest`` none."""
+    asked = corpus.asked(query)
+    limits = similarity_range(corpus.index, query) if settings.postprocess == "adjust_norm" else None
+    pool = candidates(corpus.index, query, settings, within)
+    corpus.index.load(pool)
+    scored = [(relevance(asked, corpus.prepared(video_id), settings.best_frames), video_id) for video_id in pool]
+    scored.sort(key=lambda one: (-one[0], one[1]))
+    for score, video_id in scored[: settings.videos]:
+        curve = curve_of(video_id, query, corpus, limits)
+        if best_score(score, curve.similarity, asked.background) >= lowest:
+            yield from _moments(video_id, curve, score, corpus, settings, asked.background)
 
 
-def _moments(view: _View, settings: SearchSettings, background: Background) -> Iterator[Ranked]:
+def _moments(
+    video_id: int,
+    curve: Curve,
+    score: float,
+    corpus: Corpus,
+    settings: SearchSettings,
+    background: Background,
+) -> Iterator[Ranked]:
     """The windows of one video; one that the localiser trusts less never scores above one it trusts more."""
-    ceiling = float("inf")
-    curve = view.curve if settings.method in READ_RAW else postprocess(view.curve, settings)
-    for window in select(curve, settings):
-        ceiling = min(ceiling, moment_score(view.score, view.curve.similarity, window, background))
+    ceiling, video, vectors = math.inf, corpus.videos[video_id], corpus.prepared(video_id).plain.vectors
+    seen = curve if settings.method in READ_RAW else postprocess(curve, settings)
+    for window in select(seen, settings):
+        ceiling = min(ceiling, moment_score(score, curve.similarity, window, background))
         moment = Moment(
-            path=view.video.path,
-            video_id=view.video.video_id,
+            path=video.path,
+            video_id=video_id,
             start_seconds=window.start_seconds,
             end_seconds=window.end_seconds,
             score=ceiling,
             confidence=window.confidence,
-            video_score=view.score,
-            video_seconds=view.video.duration_seconds,
+            video_score=score,
+            video_seconds=video.duration_seconds,
         )
-        yield Ranked(moment, direction(view.vectors, window))
+        yield Ranked(moment, direction(vectors, window))
 
 
 def _by_video(found: Iterator[Ranked]) -> dict[int, list[Ranked]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -123,7 +124,9 @@ def scenes(change: NDArray[np.floating], edges: Places, longest_frames: int) -> 
     peak = np.flatnonzero(high & (change > change.mean() + _SAME_CHANGE)) + 1  # none where nothing changes
     by_part = np.split(peak, np.searchsorted(peak, edges[1:-1]))
     strongest = [part[np.argsort(-padded[part], kind="stable")[:CHANGES_PER_CONTEXT]] for part in by_part]
-    places = np.unique(np.concatenate(([0, n], *strongest)).astype(np.intp))
+    is_place = np.zeros(n + 1, dtype=bool)
+    is_place[np.concatenate(([0, n], *strongest)).astype(np.intp)] = True
+    places = np.flatnonzero(is_place)
     reach = np.searchsorted(places, places + longest_frames, side="right") - np.arange(len(places)) - 1
     first = np.repeat(np.arange(len(places)), reach)
     steps = np.arange(len(first)) - np.repeat(np.cumsum(reach) - reach, reach) + 1
@@ -137,14 +140,12 @@ class Structure:
     Attributes:
         edges: of the stretches of the video, from :func:`stretch_edges`.
         parts: one likeness for each stretch, reaching some way beyond it on both sides.
-        change: (n - 1,) how little the frames before each frame resemble those from it on, from frame 1.
-        scenes: first frames, and one past the last, of the stretches between the strongest scene changes.
+        period_seconds: T.
     """
 
     edges: Places
     parts: list[Likeness]
-    change: Floats
-    scenes: tuple[Places, Places]
+    period_seconds: float
 
     @classmethod
     def of(
@@ -158,19 +159,34 @@ class Structure:
             reach_seconds: how far each part goes beyond its stretch; no context of a window in it goes
                 further than the default.
         """
-        n = vectors.shape[0]
-        edges = stretch_edges(n, period_seconds)
-        reach, width = frames_in(reach_seconds, period_seconds), frames_in(SCENE_SECONDS, period_seconds)
-        parts, changes = [], []
-        for first, end in pairwise(edges.tolist()):
-            low, high = max(0, first - reach), min(n, end + reach)
-            part = Likeness(vectors[low:high], low)
-            parts.append(part)
-            changes.append(part.scene_changes(np.arange(max(1, first), end), width, n))
-        change = np.concatenate(changes)
-        none = np.zeros(0, dtype=np.intp)
-        between = scenes(change, edges, frames_in(LONGEST_SECONDS, period_seconds)) if n > 1 else (none, none)
-        return cls(edges, parts, change, between)
+        edges, reach = stretch_edges(len(vectors), period_seconds), frames_in(reach_seconds, period_seconds)
+        lows = np.maximum(edges[:-1] - reach, 0).tolist()
+        parts = [
+            Likeness(vectors[low : end + reach], low) for low, end in zip(lows, edges[1:].tolist(), strict=True)
+        ]
+        return cls(edges, parts, period_seconds)
+
+    @cached_property
+    def change(self) -> Floats:
+        """(n - 1,) how little the frames before each frame resemble those from it on, from frame 1."""
+        width = frames_in(SCENE_SECONDS, self.period_seconds)
+        return np.concatenate(
+            [
+                part.scene_changes(np.arange(max(1, first), end), width, self._frames)
+                for part, (first, end) in zip(self.parts, pairwise(self.edges.tolist()), strict=True)
+            ]
+        )
+
+    @cached_property
+    def scenes(self) -> tuple[Places, Places]:
+        """First frames, and one past the last, of the stretches between the strongest scene changes."""
+        if self._frames == 1:
+            return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+        return scenes(self.change, self.edges, frames_in(LONGEST_SECONDS, self.period_seconds))
+
+    @property
+    def _frames(self) -> int:
+        return int(self.edges[-1])
 
     def lengths(self, first: Places, end: Places) -> Floats:
         """Lengths of the sums of the vectors of n stretches, the i-th around frame i: (n,), (n,) → (n,)."""
@@ -184,7 +200,7 @@ class Structure:
     @property
     def nbytes(self) -> int:
         """Memory it takes."""
-        return self.change.nbytes + sum(part.nbytes for part in self.parts)
+        return sum(part.nbytes for part in self.parts)
 
 
 def cosine(product: Floats, square_a: Floats, square_b: Floats) -> Floats:

@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from searcher.rank import NOISE_PER_LOG_FRAME, Moment, Ranked, best_first, direction, moment_score, noise_level
+from searcher.rank import (
+    NOISE_PER_LOG_FRAME,
+    Moment,
+    Ranked,
+    best_first,
+    best_score,
+    direction,
+    moment_score,
+    noise_level,
+)
 from searcher.relevance import Background
 from searcher.select import Window
 from searcher.settings import SearchSettings
@@ -27,6 +36,12 @@ def test_moment_score_by_hand():
     assert moment_score(3.0, s, WINDOW, Background(0.2, 0.1, 100)) == pytest.approx(4.0)
     chance = noise_level(10_000)
     assert moment_score(3.0, s, WINDOW, Background(0.2, 0.1, 10_000)) == pytest.approx(4.0 - chance)
+
+
+def test_no_window_scores_above_the_best_frame_alone():
+    # The best frame, 0.8, is 6 deviations above the mean; with the video's 3: 4.5. The window had 4.
+    s = np.array([0.1, 0.6, 0.8, 0.1])
+    assert best_score(3.0, s, Background(0.2, 0.1, 100)) == pytest.approx(4.5)
 
 
 def test_noise_grows_with_the_logarithm_of_the_corpus():

@@ -96,6 +96,15 @@ def test_an_exported_vit_gives_the_same_vectors(model, tmp_path):
     assert cosines(OpenClipEncoder(model, "cpu"), tmp_path).min() > 0.9999
 
 
+def test_texts_embedded_together_are_those_embedded_alone(demo, tmp_path):
+    export(demo, tmp_path, "key")
+    tower = text_tower.load(tmp_path, "key")
+    texts = [" ".join(["red"] * (n % 9)) + f" {n}" for n in range(70)]  # more than one run takes, of many lengths
+    together, alone = tower.encode_texts(texts), np.concatenate([tower.encode_texts([text]) for text in texts])
+    assert np.allclose(together, alone, atol=1e-5)
+    assert len(np.unique(alone.round(3), axis=0)) == 70  # and each its own
+
+
 def altered_demo(folder: Path, **text_cfg: object) -> OpenClipEncoder:
     shutil.copytree(DEMO_FOLDER, folder)
     config = json.loads((folder / "open_clip_config.json").read_text())

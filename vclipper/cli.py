@@ -42,6 +42,9 @@ COMMANDS = (
     reindex,
     models,
 )
+#: Their matrix products are small. OpenBLAS would split them over all cores, and where the machine does other work
+#: each part waits for a core of its own: 25 ms in place of 0.1.
+SEARCHING = frozenset({"search", "show", "serve", "mcp"})
 
 
 class _Commands(click.Group):
@@ -70,13 +73,16 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="vclip")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Find the moment in your videos.
 
     \b
     vclip index ./videos
     vclip search "man in yellow blanket"
     """
+    if context.invoked_subcommand in SEARCHING:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported
 
 
 for _command in COMMANDS:
