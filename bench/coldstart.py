@@ -48,7 +48,9 @@ def main(library: Path) -> None:
     done("tokeniser, map the text half")
     query = tower.encode_texts(["a dog"])[0]
     done("embed the query")
-    corpus = searcher.search.Corpus(index, {v.video_id: v for v in found.videos}, made.period_seconds)
+    videos = {video.video_id: video for video in found.videos}
+    whitening = library / snapshot.FOLDER / "whitening"
+    corpus = searcher.search.Corpus(index, videos, made.period_seconds, whitening)
     searcher.search.search(query, corpus, SearchSettings())
     done("search and localise")
 

@@ -16,81 +16,22 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from indexer.frame_index import Moments
 from indexer.recent import Recent
-from indexer.vectors import Float32, unit
+from indexer.vectors import Float32
 from searcher.structure import Floats, Places, Structure
+from searcher.whitening import Whitening
 
 #: Length of the stretch that is compared as a whole.
 STRETCH_SECONDS = 34.0
 #: The frames that are combined lie within this much of a video, around its best stretch.
 COMBINED_WITHIN_SECONDS = 150.0
-#: Directions that whitening shortens, the strongest first; beyond them corpora are too small to tell.
-AXES = 64
-#: A direction of v times the usual variance is shortened to (1 + v) to the power of minus this.
-EXPONENT = 0.25
 #: A smaller corpus (10 minutes at one frame every 2 s) says too little about what is usual.
 MIN_BACKGROUND_FRAMES = 300
 #: What a process keeps of the videos that queries came across: about a thousand clips of 150 s.
 KEPT_BYTES = 256 * 2**20
 #: Where all frames answer alike (one still scene), differences this small are not deviations but noise.
 MIN_DEVIATION = 0.01
-
-
-@dataclass(frozen=True)
-class Whitening:
-    """A linear map that shortens the directions in which a corpus varies most.
-
-    Attributes:
-        mean: (D,) float32, of all frames; it is subtracted first.
-        axes: (k, D) float32, orthonormal; ``loss``: (k,) float32, what each loses, 0 to 1.
-        covariance: (D, D) float64, of the frames before whitening; ``total``: variance after it, all axes.
-    """
-
-    mean: Float32
-    axes: Float32
-    loss: Float32
-    covariance: NDArray[np.float64]
-    total: float
-
-    @classmethod
-    def of(cls, moments: Moments) -> Whitening:
-        """From a corpus's first and second moments."""
-        mean = moments.total / moments.rows
-        covariance = moments.products / moments.rows - np.outer(mean, mean)
-        values, vectors = np.linalg.eigh(covariance)
-        values = np.maximum(values, 0.0)
-        kept = min(AXES, len(mean))
-        loss = 1.0 - (1.0 + values[-kept:] / max(float(values.mean()), 1e-12)) ** -EXPONENT
-        left = values.copy()
-        left[-kept:] *= (1.0 - loss) ** 2
-        return cls(
-            mean.astype(np.float32),
-            np.ascontiguousarray(vectors[:, -kept:].T, dtype=np.float32),
-            loss.astype(np.float32),
-            covariance,
-            float(left.sum()),
-        )
-
-    def frames(self, vectors: Float32) -> Float32:
-        """(n, D) unit vectors → (n, D) float32 whitened, of length 1 again."""
-        return unit(self._shorten(vectors - self.mean))
-
-    def query(self, vector: Float32) -> Float32:
-        """(D,) → (D,). Its mean stays: what is usual for frames need not be so for texts."""
-        whitened: Float32 = unit(self._shorten(vector[None]))[0]
-        return whitened
-
-    def deviation(self, query: Float32) -> float:
-        """Standard deviation of the cosines of all whitened frames with a whitened query, about."""
-        back = self._shorten(query[None])[0].astype(np.float64)
-        return float(np.sqrt(max(back @ self.covariance @ back, 0.0) / max(self.total, 1e-12)))
-
-    def _shorten(self, vectors: Float32) -> Float32:
-        shorter: Float32 = vectors - ((vectors @ self.axes.T) * self.loss) @ self.axes
-        return shorter
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,12 @@ from searcher.relevance import (
     Background,
     Prepared,
     PreparedVideos,
-    Whitening,
     relevance,
 )
 from searcher.select import READ_RAW, Window, cut_positions, select
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve, Float32, frame_similarity
+from searcher.whitening import Whitening
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,21 @@ class Corpus:
         index: every frame.
         videos: the live videos by id; frames of others are never shown.
         period_seconds: T.
+        whitening_file: where the whitening is kept between processes; None keeps it in this one.
     """
 
     index: FrameIndex
     videos: Mapping[int, VideoRow]
     period_seconds: float
+    whitening_file: Path | None = None
 
     @cached_property
     def whitening(self) -> Whitening | None:
         """Of all frames; None where there are too few to say what is usual."""
-        return Whitening.of(self.index.moments) if self.index.rows >= MIN_BACKGROUND_FRAMES else None
+        if self.index.rows < MIN_BACKGROUND_FRAMES:
+            return None
+        moments, file = self.index.moments, self.whitening_file
+        return Whitening.of(moments) if file is None else Whitening.kept(moments, file)
 
     @cached_property
     def prepared(self) -> PreparedVideos:

@@ -12,21 +12,19 @@ from hypothesis import strategies as st
 from indexer.frame_index import Moments
 from indexer.vectors import unit
 from searcher.relevance import (
-    AXES,
-    EXPONENT,
     STRETCH_SECONDS,
     Asked,
     Background,
     Frames,
     Prepared,
     PreparedVideos,
-    Whitening,
     answer,
     best_combination,
     best_stretch,
     relevance,
 )
 from searcher.structure import Structure
+from searcher.whitening import AXES, EXPONENT, Whitening
 
 X, Y, Z = np.eye(3, dtype=np.float32)
 
@@ -102,6 +100,25 @@ def test_whitening_shortens_what_varies_most():
     ratio = corpus.std(axis=0)[0] / corpus.std(axis=0)[1]
     after = whitening._shorten(corpus - whitening.mean).std(axis=0)
     assert after[0] / after[1] == pytest.approx(ratio * (1 + strongest) ** -EXPONENT * 1.02, rel=0.05)
+
+
+def test_a_kept_whitening_is_that_of_the_moments(tmp_path, monkeypatch):
+    one, other, file = Moments.of(made()), Moments.of(made(seed=1)), tmp_path / "whitening"
+    assert_same(Whitening.kept(one, file), Whitening.of(one))
+    expected = Whitening.of(one)
+    with monkeypatch.context() as patch:
+        patch.setattr(np.linalg, "eigh", None)  # the second search computes nothing
+        assert_same(Whitening.kept(one, file), expected)
+    assert_same(Whitening.kept(other, file), Whitening.of(other))
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    assert_same(Whitening.kept(other, file), Whitening.of(other))
+    assert_same(Whitening.kept(one, tmp_path / "no folder" / "whitening"), expected)  # nothing can be written
+
+
+def assert_same(a, b):
+    for name in ("mean", "axes", "loss", "covariance"):
+        assert np.array_equal(getattr(a, name), getattr(b, name))
+    assert a.total == b.total
 
 
 def test_the_deviation_of_whitened_cosines_is_about_right():

@@ -48,6 +48,11 @@ class Current:
         """The index type set for the library."""
         return index_choice.read_setting(self._storage)
 
+    @property
+    def whitening_file(self) -> Path:
+        """Where searches keep what the frames have in common."""
+        return self._folder() / snapshot.FOLDER / "whitening"
+
     def store(self) -> Store:
         """The tables; errors as :func:`indexer.manifest.load` and :class:`indexer.store.Store` say."""
         with self._lock:
@@ -77,7 +82,7 @@ class Current:
             store.refresh()
             if self._corpus is None or self._versions != store.versions:
                 versions, videos = store.versions, store.videos()
-                self._corpus = _searchable(self.index(store, videos), videos, store.period_seconds)
+                self._corpus = self._searchable(self.index(store, videos), videos, store.period_seconds)
                 self._versions = versions
             return self._corpus
 
@@ -129,9 +134,13 @@ class Current:
         if index_state.table_versions != videos.table_versions:
             return None
         index = index_choice.opened(self._folder(), flat, self.index_type)
-        self._corpus = _searchable(index, videos.videos, made.period_seconds)
+        self._corpus = self._searchable(index, videos.videos, made.period_seconds)
         self._state, self._versions = state, videos.table_versions
         return self._corpus
+
+    def _searchable(self, index: FrameIndex, videos: Iterable[VideoRow], period_seconds: float) -> Corpus:
+        by_id = {video.video_id: video for video in videos}
+        return Corpus(BatchedIndex(index), by_id, period_seconds, self.whitening_file)
 
     def _notice_new_tables(self) -> None:
         """Another process may have put new tables in place: their versions count from the beginning again."""
@@ -142,7 +151,3 @@ class Current:
             if self._tables_inode not in (0, inode):
                 self.forget()
             self._tables_inode = inode
-
-
-def _searchable(index: FrameIndex, videos: Iterable[VideoRow], period_seconds: float) -> Corpus:
-    return Corpus(BatchedIndex(index), {video.video_id: video for video in videos}, period_seconds)

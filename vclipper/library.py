@@ -587,6 +587,7 @@ class Library:
         fresh = self._current.store()
         segments.drop(self.path)
         index_choice.bring_along(self.storage, self.path, fresh, anew=True)
+        self._current.whitening_file.unlink(missing_ok=True)
         for video in gone:  # `vclip serve` keeps copies for browsers in the user's cache
             for proxy in cache.proxy_folder().glob(f"{video.video_id}.*"):
                 proxy.unlink(missing_ok=True)
