@@ -19,6 +19,8 @@ _HDR_TRANSFERS = frozenset({16, 18})
 _HDR_SHORT_SIDE = 720
 """Tone mapping is arithmetic on every pixel; no model looks at more than this."""
 _LONGEST_SIDE = 8192
+_THREADS = 1
+"""FFmpeg would scale with all cores, though every core has a decode process already."""
 _DIFFUSE_WHITE_NITS = 203.0
 """Brightness of white paper in HDR programmes (ITU-R BT.2408)."""
 _PEAK_NITS = 1000.0
@@ -81,7 +83,7 @@ class FramePicture:
             width, height = height, width
         kernel = Interpolation.BILINEAR if bilinear else Interpolation.BICUBIC
         how = kernel | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
-        scaled = self._scaler.reformat(self._frame, width, height, "rgb24", interpolation=how)
+        scaled = self._scaler.reformat(self._frame, width, height, "rgb24", interpolation=how, threads=_THREADS)
         return _turned(Image.fromarray(scaled.to_ndarray()), rotation, self._info.is_mirrored)
 
 
@@ -89,7 +91,7 @@ def upright(frame: Any, info: VideoInfo) -> Image.Image:
     """A decoded frame as an RGB picture: tone-mapped, upright, square pixels."""
     from PIL import Image
 
-    pixels = _hdr_pixels(frame) if info.is_hdr else frame.to_ndarray(format="rgb24")
+    pixels = _hdr_pixels(frame) if info.is_hdr else frame.to_ndarray(format="rgb24", threads=_THREADS)
     image = _turned(Image.fromarray(pixels), info.rotation_degrees, info.is_mirrored)
     return square_pixels(image, info.sample_aspect_ratio, info.rotation_degrees)
 
@@ -156,7 +158,7 @@ def _hdr_pixels(frame: Any) -> npt.NDArray[np.uint8]:
     """A PQ or HLG frame as (H, W, 3) uint8 sRGB, at most 720 on its short side."""
     scale = min(1.0, _HDR_SHORT_SIDE / min(frame.width, frame.height))
     width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-    levels = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+    levels = frame.reformat(width=width, height=height, format="rgb24", threads=_THREADS).to_ndarray()
     nits = _hlg_nits() if getattr(frame, "color_trc", None) == 18 else _pq_nits()
     light = (nits / _DIFFUSE_WHITE_NITS).astype(np.float32)[levels] @ _BT2020_TO_BT709.T
     return _srgb_levels(_tone_mapped(np.maximum(light, 0.0)))
