@@ -8,7 +8,6 @@ import statistics
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def _index(ray: Any | None, files: Sequence[Path], period_seconds: float) -> Ind
         storage, settings, plan = Folder(Path(folder)), IndexSettings(), make_plan(files, [], [])
         store = Store.create(storage, DIMENSION, period_seconds)
         if ray is None:
-            return index_files(plan, store, partial(_load, SPEED_MODEL, "cpu"), settings)
+            return index_files(plan, store, lambda: [_load(SPEED_MODEL, "cpu")], settings)
         made = Manifest(SPEED_MODEL, "", DIMENSION, period_seconds)
         manifest.save(made, storage)
         charge = Charge(storage, manifest.load(storage), _load, "cpu", settings)

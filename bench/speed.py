@@ -95,7 +95,7 @@ def _one_round(files: Sequence[Path], encoder: Encoder, period_seconds: float) -
         store = Store.create(Path(folder), encoder.dimension, period_seconds)
         plan = make_plan(files, [], [])
         settings = IndexSettings(workers=1)
-        report, pipeline_seconds = timed(lambda: index_files(plan, store, lambda: encoder, settings))
+        report, pipeline_seconds = timed(lambda: index_files(plan, store, lambda: [encoder], settings))
     n = len(pictures)
     if report.frames != n:
         raise AssertionError(f"the pipeline stored {report.frames} frames, decoding alone gave {n}")

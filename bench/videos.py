@@ -109,7 +109,7 @@ def features_from_videos(
     with writing(library, "vclip bench"):
         store.recover()
         plan = make_plan(sorted(path.absolute() for path in files.values()), store.videos(), [])
-        report = index_files(plan, store, lambda: encoder, IndexSettings(), on_progress)
+        report = index_files(plan, store, lambda: [encoder], IndexSettings(), on_progress)
     if report.interrupted:
         raise KeyboardInterrupt
     frames = _read_frames(store, files)

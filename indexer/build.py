@@ -8,6 +8,7 @@ run leaves behind is deleted by the next one, which then goes on with the files 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,13 +20,15 @@ from numpy.typing import NDArray
 
 from indexer.decoders import Decoded, Failed, Finished, Message, Opened, decode_all
 from indexer.discover import printable
-from indexer.encoder import Encoder, is_out_of_memory
-from indexer.errors import ModelError, VClipperError
+from indexer.encoder import Encoder
+from indexer.encoding import Encoders
+from indexer.errors import VClipperError
 from indexer.fragments import Fragment
 from indexer.plan import Job, Plan
 from indexer.settings import IndexSettings
 from indexer.store import Store, VideoFrames, VideoRow
 from indexer.thumbnails import Thumbnails
+from indexer.vectors import Float32, UInt8
 from indexer.video import DecodeOutcome, VideoInfo
 
 
@@ -133,11 +136,10 @@ class _Video:
     outcome: DecodeOutcome | None = None
     vectors: list[NDArray[np.float16]] = field(default_factory=list)
     frames_decoded: int = 0
-    frames_encoded: int = 0
 
     @property
     def done(self) -> bool:
-        return self.outcome is not None and self.frames_encoded == self.frames_decoded
+        return self.outcome is not None and len(self.vectors) == self.frames_decoded
 
 
 class Sink(Protocol):
@@ -151,13 +153,17 @@ class Sink(Protocol):
         """Note a file that cannot be indexed."""
         ...
 
+    def note(self, text: str) -> None:
+        """Something that befell the run itself; any thread calls it."""
+        ...
+
 
 class Pipeline:
     """Decode and embed the jobs of a plan.
 
     Args:
         period_seconds: T, the time between two sampled frames.
-        encoder: what embeds the pictures.
+        encoders: what embeds the pictures, one encoder a device: the same model on each, on devices of one kind.
         settings: sizes and bounds.
         sink: takes finished videos and failures.
         on_progress: called after each message.
@@ -167,16 +173,18 @@ class Pipeline:
     def __init__(
         self,
         period_seconds: float,
-        encoder: Encoder,
+        encoders: Sequence[Encoder],
         settings: IndexSettings,
         sink: Sink,
         on_progress: OnProgress,
         thumbnails: Thumbnails | None = None,
     ) -> None:
         self._thumbnails = thumbnails
-        self._period_seconds, self._encoder, self._settings = period_seconds, encoder, settings
+        self._period_seconds, self._picture, self._settings = period_seconds, encoders[0].picture, settings
         self._sink, self._on_progress = sink, on_progress
-        self._batch_size = settings.batch_size_on(encoder.device)
+        self._batch_size = settings.batch_size_on(encoders[0].device)
+        self._encoders = Encoders(encoders, sink.note)
+        self._encoding: deque[tuple[list[int], Future[Float32]]] = deque()
         self._open: dict[int, _Video] = {}
         self._waiting: list[tuple[int, NDArray[np.uint8]]] = []
         self._finished: list[_Video] = []
@@ -189,18 +197,21 @@ class Pipeline:
         messages = decode_all(
             [job.path for job in jobs],
             self._period_seconds,
-            self._encoder.picture,
+            self._picture,
             self._settings.worker_count,
             self._settings.decode_timeout_seconds,
             [self._thumbnails.part(job.video_id) for job in jobs] if self._thumbnails else None,
         )
         meter = _Meter(jobs, self._period_seconds, self._on_progress)
         try:
-            for message in messages:
-                self._take(message, jobs)
-                meter.count(message, self._open)
-            while self._waiting:
-                self._encode(min(len(self._waiting), self._batch_size))
+            with self._encoders:
+                for message in messages:
+                    self._take(message, jobs)
+                    self._settle(lambda vectors: vectors.done())
+                    meter.count(message, self._open)
+                if self._waiting:
+                    self._encode(len(self._waiting))
+                self._settle(lambda vectors: True)
         finally:
             messages.close()  # type: ignore[attr-defined]
             self._flush()
@@ -228,45 +239,32 @@ class Pipeline:
         self._waiting = [(job, picture) for job, picture in self._waiting if job != message.job]
 
     def _encode(self, count: int) -> None:
-        """Embed the first ``count`` waiting pictures, always in batches of one size.
+        """Hand the first ``count`` waiting pictures to a device, always in batches of one size.
 
         Matrix products of other shapes round differently: with padding, a frame's vector does not
-        depend on where a run was interrupted. Where the memory does not suffice, nothing is embedded
-        but batches are half as large from then on.
+        depend on where a run was interrupted.
         """
-        some = self._waiting[:count]
-        pictures = np.zeros((self._batch_size, *some[0][1].shape), np.uint8)
+        some, self._waiting = self._waiting[:count], self._waiting[count:]
+        pictures: UInt8 = np.zeros((self._batch_size, *some[0][1].shape), np.uint8)
         for place, (_, picture) in enumerate(some):
             pictures[place] = picture
-        try:
-            vectors = self._encoder.encode_pictures(pictures)[:count].astype(np.float16)
-        except (MemoryError, RuntimeError) as error:
-            self._halve(error)
-            return
-        del self._waiting[:count]
-        for (job, _), vector in zip(some, vectors, strict=True):
-            video = self._open[job]
-            video.vectors.append(vector)
-            video.frames_encoded += 1
-        for job in dict.fromkeys(job for job, _ in some):
-            self._collect(job)
+        self._encoding.append(([job for job, _ in some], self._encoders.encode(pictures)))
 
-    def _halve(self, error: Exception) -> None:
-        """Smaller batches after ``error``, which is raised again unless it says that memory ran out."""
-        if not is_out_of_memory(error):
-            raise error
-        if self._batch_size == 1:
-            raise ModelError(
-                f"the memory of {self._encoder.device} does not suffice for one picture",
-                "Close other programs, use --device cpu, or a smaller model",
-            ) from error
-        self._batch_size //= 2
+    def _settle(self, is_ready: Callable[[Future[Float32]], bool]) -> None:
+        """Take the vectors of batches in the order in which they were sent, as long as ``is_ready`` says so."""
+        while self._encoding and is_ready(self._encoding[0][1]):
+            jobs, vectors = self._encoding.popleft()
+            for job, vector in zip(jobs, vectors.result().astype(np.float16), strict=False):  # padding is left
+                if video := self._open.get(job):  # None: its file failed on the way
+                    video.vectors.append(vector)
+            for job in dict.fromkeys(jobs):
+                self._collect(job)
 
     def _collect(self, job: int) -> None:
         """A video whose frames are all encoded waits for the next commit."""
-        if self._open[job].done:
+        if job in self._open and self._open[job].done:
             self._finished.append(self._open.pop(job))
-            rows = sum(video.frames_encoded for video in self._finished)
+            rows = sum(len(video.vectors) for video in self._finished)
             late = time.monotonic() - self._last_flush > self._settings.flush_seconds
             if rows >= self._settings.flush_rows or late:
                 self._flush()
@@ -346,7 +344,7 @@ class Committer:
         self._report.failed.append(FileNote(job.path, str(error)))
 
     def note(self, text: str) -> None:
-        """Something that befell the run itself."""
+        """See :class:`Sink`."""
         self._report.notes.append(text)
 
     def _note(self, job: Job, row: VideoRow) -> None:
@@ -426,18 +424,18 @@ class _Meter:
 def index_files(
     plan: Plan,
     store: Store,
-    encoder: Callable[[], Encoder],
+    encoders: Callable[[], Sequence[Encoder]],
     settings: IndexSettings,
     on_progress: OnProgress = lambda progress: None,
     thumbnails: Thumbnails | None = None,
 ) -> IndexReport:
-    """Carry out ``plan`` on this machine; ``encoder`` is called only if there is work for it.
+    """Carry out ``plan`` on this machine; ``encoders`` is called only if there is work for them.
 
     See :func:`carry_out`.
     """
 
     def work(jobs: Sequence[Job], sink: Committer) -> None:
-        Pipeline(store.period_seconds, encoder(), settings, sink, on_progress, thumbnails).run(jobs)
+        Pipeline(store.period_seconds, encoders(), settings, sink, on_progress, thumbnails).run(jobs)
 
     return carry_out(plan, store, settings, work, thumbnails)
 

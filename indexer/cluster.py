@@ -24,7 +24,7 @@ from indexer.discover import printable
 from indexer.errors import InputError, LibraryError, VClipperError, VideoError
 from indexer.plan import Job
 from indexer.store import Store
-from indexer.worker import Charge, Event, Heard, Rejected, Unseen, Worker, Written
+from indexer.worker import Charge, Event, Heard, Noted, Rejected, Unseen, Worker, Written
 
 AUTO = "auto"
 LOCAL = "local"
@@ -304,6 +304,8 @@ class _Run:
         elif isinstance(event, Rejected):
             del hand.share[event.job.video_id]
             self._reject(event.job, event.error)
+        elif isinstance(event, Noted):
+            self._sink.note(f"{hand.host}: {event.text}")
         else:
             self._unseen(hand, event)
 

@@ -80,7 +80,14 @@ class Heard:
     begun: tuple[Path, ...] = ()
 
 
-Event = Written | Rejected | Unseen | Heard
+@dataclass(frozen=True)
+class Noted:
+    """Something that befell this worker, which goes on."""
+
+    text: str
+
+
+Event = Written | Rejected | Unseen | Heard | Noted
 
 
 class Worker:
@@ -122,7 +129,7 @@ class Worker:
     def _run(self, jobs: Sequence[Job], events: _Events) -> None:
         try:
             period_seconds = self._store.period_seconds
-            Pipeline(period_seconds, self._encoder, self._settings, events, events.progress).run(jobs)
+            Pipeline(period_seconds, [self._encoder], self._settings, events, events.progress).run(jobs)
             events.end(None)
         except BaseException as error:
             events.end(error)
@@ -145,6 +152,10 @@ class _Events:
     def fail(self, job: Job, error: VClipperError) -> None:
         """See :class:`indexer.build.Sink`."""
         self._queue.put(Rejected(job, error))
+
+    def note(self, text: str) -> None:
+        """See :class:`indexer.build.Sink`."""
+        self._queue.put(Noted(text))
 
     def progress(self, progress: Progress) -> None:
         """Pass on how far it is, now and then; a file that is begun is told at once."""

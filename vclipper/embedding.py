@@ -12,6 +12,7 @@ import numpy as np
 
 from indexer import manifest, text_tower
 from indexer.batcher import Batcher
+from indexer.devices import found_devices, named_devices
 from indexer.encoder import Encoder, OpenClipEncoder, encode_images
 from indexer.errors import LibraryError
 from indexer.lock import writing
@@ -35,14 +36,15 @@ class Embedding:
         storage: the library.
         folder: where its derived files lie (:attr:`vclipper.library.Library.path`).
         load: makes the encoder of a model's name on a device.
-        device: where the model runs.
+        device: where the model runs; of several devices (:mod:`indexer.devices`) the first answers queries.
     """
 
     def __init__(self, storage: Storage, folder: Callable[[], Path], load: LoadEncoder, device: str) -> None:
+        named_devices(device)  # what cannot be a device is said before any work
         self._storage, self._folder, self._load, self._device = storage, folder, load, device
         self._lock = threading.RLock()
         self._together: Batcher[Sequence[str], Float32] = Batcher(self._lists)
-        self._encoder: Encoder | None = None
+        self._encoders: list[Encoder] = []
         self._text_tower: TextTower | None = None
 
     def encoder_called(self, model: str) -> Encoder:
@@ -52,9 +54,9 @@ class Embedding:
             ModelError: it cannot be loaded.
         """
         with self._lock:
-            if self._encoder is None or self._encoder.name != canonical_name(model):
-                self._encoder = self._load(model, self._device)
-            return self._encoder
+            if not self._encoders or self._encoders[0].name != canonical_name(model):
+                self._encoders = [self._load(model, found_devices(self._device)[0])]
+            return self._encoders[0]
 
     @property
     def encoder(self) -> Encoder:
@@ -63,6 +65,15 @@ class Embedding:
         encoder = self.encoder_called(made.model)
         made.require_model(encoder.name, encoder.fingerprint)
         return encoder
+
+    @property
+    def encoders(self) -> Sequence[Encoder]:
+        """The same model on every device that was named, which index runs use side by side."""
+        with self._lock:
+            first = self.encoder
+            for device in found_devices(self._device)[len(self._encoders) :]:
+                self._encoders.append(self._load(first.name, device))
+            return self._encoders
 
     def texts(self, texts: Sequence[str]) -> Float32:
         """(q, D) float32 unit vectors; what waits at the same time goes through the model together."""
@@ -75,7 +86,7 @@ class Embedding:
 
     def export_text(self) -> None:
         """Write the text half of a model that is loaded beside the library, once (under the write lock)."""
-        key, encoder = manifest.load(self._storage).model_key, self._encoder
+        key, encoder = manifest.load(self._storage).model_key, next(iter(self._encoders), None)
         if isinstance(encoder, OpenClipEncoder) and not text_tower.is_saved(self._folder(), key):
             from indexer.text_export import export
 
@@ -101,9 +112,9 @@ class Embedding:
         return np.stack([known[text] for text in texts])
 
     def _encode(self, texts: Sequence[str], made: Manifest) -> Float32:
-        if self._encoder is None and self._text_tower is None:
+        if not self._encoders and self._text_tower is None:
             self._text_tower = text_tower.load(self._folder(), made.model_key)
-        if self._encoder is None and self._text_tower is not None:
+        if not self._encoders and self._text_tower is not None:
             return self._text_tower.encode_texts(texts)
         vectors = self.encoder.encode_texts(texts)
         with contextlib.suppress(LibraryError, OSError), writing(self._folder(), "vclip search"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from indexer import cache, index_choice, manifest, segments
 from indexer.build import IndexReport, OnProgress, carry_out, index_files
+from indexer.devices import device_of_a_worker
 from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder
 from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VideoError, disk_errors_said
@@ -118,7 +119,8 @@ class Library:
         Args:
             path: its folder, or ``s3://bucket/prefix`` (``gs://``, ``az://``); None means ``$VCLIP_LIBRARY`` or
                 the platform's user data directory.
-            device: where the model runs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+            device: where the model runs: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, several GPUs
+                (``cuda:0,cuda:1``) or ``all`` GPUs, which index side by side; the first answers queries.
         """
         return cls(path or default_place(), device)
 
@@ -185,7 +187,9 @@ class Library:
                 plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
                 if connection is None:
                     thumbnails = self.thumbnails if settings.thumbnails else None
-                    report = index_files(plan, store, lambda: self.encoder, settings, on_progress, thumbnails)
+                    report = index_files(
+                        plan, store, lambda: self._embedding.encoders, settings, on_progress, thumbnails
+                    )
                 else:
                     report = self._index_on(connection, plan, store, settings, on_progress)
                 self._bring_along(store)
@@ -197,6 +201,7 @@ class Library:
             return contextlib.nullcontext()
         from indexer.cluster import connected
 
+        device_of_a_worker(self._device)  # said before anything is started
         return connected(ray)
 
     def _index_on(
@@ -205,7 +210,8 @@ class Library:
         from indexer.cluster import index_on
         from indexer.worker import Charge
 
-        charge = Charge(self.storage, manifest.load(self.storage), self._load_encoder, self._device, settings)
+        device = device_of_a_worker(self._device)
+        charge = Charge(self.storage, manifest.load(self.storage), self._load_encoder, device, settings)
         return carry_out(
             plan, store, settings, lambda jobs, sink: index_on(connection, charge, store, jobs, sink, on_progress)
         )

@@ -46,7 +46,11 @@ def library_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--device``."""
     return click.option(
-        "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where the model runs."
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda[:N][,…]|all",
+        help="Where the model runs; several GPUs (cuda:0,cuda:1) or all of them index side by side.",
     )(command)
 
 
