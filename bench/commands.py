@@ -833,26 +833,26 @@ def scale(rows: int, names: tuple[str, ...], count: int, filters: str, work: Pat
 
 
 @bench.command()
-@click.option("--rows", default=1_000_000, show_default=True, help="Frames to grow to.")
-@click.option("--step", default=9_000, show_default=True, help="Frames of one run, 900 a video.")
+@click.option("--sizes", default="10000,100000,1000000", show_default=True, help="Frames at which runs are timed.")
+@click.option("--runs", default=20, show_default=True, help="Of one new video, at each size; half as many of ten.")
 @click.option(
-    "--work", type=click.Path(path_type=Path), required=True, help="The library to grow; made if missing."
+    "--work", type=click.Path(path_type=Path), required=True, help="Where the library lies; may be there."
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Also draw cost against size, as SVG.")
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
-def growth(rows: int, step: int, work: Path, plot: Path | None, style: str) -> None:
-    """Grow a library with synthetic videos: what does one more video cost at each size?"""
+def growth(sizes: str, runs: int, work: Path, plot: Path | None, style: str) -> None:
+    """Grow a library with synthetic videos: what does a run with a few new ones cost at each size?"""
     from bench import growth as growing
 
-    steps = []
-    for done in growing.grow(work, rows, step):
-        _note(f"{done.rows:,} frames: {1e3 * done.per_video:.0f} ms a video")
-        steps.append(done)
-    if not steps:
-        raise InputError(f"{work} has {rows:,} frames already", "Name a new folder, or more --rows")
+    def note(done: growing.Run | growing.Merging) -> None:
+        what = f"{done.videos} new" if isinstance(done, growing.Run) else f"{done.files} files merged"
+        _note(f"{done.rows:,} frames, {what}: {1e3 * done.seconds:.0f} ms")
+
+    timings, mergings = growing.measure(work, [int(size) for size in sizes.split(",")], runs, note)
     if plot:
-        growing.draw(steps, plot)
-    click.echo(growing.table(steps).text(markdown=style == "markdown"))
+        growing.draw(timings, plot)
+    for grid in (growing.table(timings), growing.merging_table(mergings)):
+        click.echo(grid.text(markdown=style == "markdown") + "\n")
 
 
 @bench.command()

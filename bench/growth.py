@@ -1,134 +1,183 @@
-"""Does a library get slower to add to as it grows? Synthetic videos through the real tables and index."""
+"""Does a library get slower to add to as it grows? Synthetic clips through the real planning, tables and index.
+
+The library is filled in bulk up to each size, as a first ``vclip index`` of a large folder fills it. There some
+runs are timed as a later ``vclip index`` makes them: the tables opened, files compared with the library, a commit,
+and all that lies beside the tables brought along. Decoding and embedding are left out: they know nothing of the
+library.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import multiprocessing
+import statistics
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bench.speed import Grid
-from bench.synthetic import CHUNK_ROWS, DIMENSION, FRAMES_PER_VIDEO, frames_from
-from indexer import manifest, segments
+from bench.speed import Grid, timed
+from bench.synthetic import CHUNK_ROWS, DIMENSION, frames_from
+from indexer import index_choice, manifest
 from indexer.manifest import Manifest
+from indexer.plan import make_plan
+from indexer.storage import Folder
 from indexer.store import Store, VideoFrames, VideoRow
 from indexer.vectors import Float16
 
 PERIOD_SECONDS = 2.0
-#: What one run of ``vclip index`` adds here: ten videos.
-ROWS_PER_STEP = 10 * FRAMES_PER_VIDEO
+#: Clips of 150 s: a million frames are 13,333 of them, so that what grows with videos shows too.
+FRAMES_PER_VIDEO = 75
+SIZES = (10_000, 100_000, 1_000_000)
+VIDEOS_PER_RUN = (1, 10)
 MODEL = "synthetic"
+_VIDEOS_PER_COMMIT = 864
 
 
 @dataclass(frozen=True)
-class Step:
-    """One addition to a library.
+class Run:
+    """One run of ``vclip index``, in seconds of its parts.
 
     Attributes:
-        rows: frames in the library afterwards. videos: added.
-        commit_seconds: to the tables, merging of small files included. index_seconds: to the index on disk.
-        fragments: files of the frames table. memory_bytes: what the process holds, files mapped apart.
+        rows: frames before it. videos: added.
+        opened: the tables opened, and what a killed run left looked for.
+        planned: the files compared with the library.
+        committed: the tables written. followed: index and list of videos.
     """
 
     rows: int
     videos: int
-    commit_seconds: float
-    index_seconds: float
-    fragments: int
-    memory_bytes: int
+    opened: float
+    planned: float
+    committed: float
+    followed: float
 
     @property
-    def per_video(self) -> float:
-        """Seconds a video."""
-        return (self.commit_seconds + self.index_seconds) / self.videos
+    def seconds(self) -> float:
+        """All together."""
+        return self.opened + self.planned + self.committed + self.followed
 
 
-def by_doubling(steps: Sequence[Step]) -> list[Step]:
-    """Steps between two doublings of the library as one, so that a figure is of many runs, merges included."""
-    groups: list[list[Step]] = []
-    for step in steps:
-        if not groups or step.rows > 2 * groups[-1][0].rows:
-            groups.append([])
-        groups[-1].append(step)
-    return [_together(group) for group in groups]
+@dataclass(frozen=True)
+class Merging:
+    """The files of the frames table merged into one, by a process of its own.
 
-
-def _together(steps: Sequence[Step]) -> Step:
-    return replace(
-        steps[-1],
-        videos=sum(step.videos for step in steps),
-        commit_seconds=sum(step.commit_seconds for step in steps),
-        index_seconds=sum(step.index_seconds for step in steps),
-        memory_bytes=max(step.memory_bytes for step in steps),
-    )
-
-
-def grow(
-    folder: Path, rows: int, rows_per_step: int = ROWS_PER_STEP, videos_per_commit: int = 72
-) -> Iterator[Step]:
-    """Add synthetic videos of 30 minutes until the library in ``folder`` has ``rows`` frames.
-
-    A library that is there already is added to. Making the vectors is not timed.
-
-    Args:
-        folder: the library.
-        rows: the size to reach, rounded up to whole videos.
-        rows_per_step: frames between two updates of the index, as after one run of ``vclip index``.
-        videos_per_commit: videos of one commit, as the pipeline writes them.
+    Attributes:
+        rows: frames. files: before. seconds: it took. peak_bytes: most memory meanwhile that is no mapped file.
     """
-    store = open_store(folder)
+
+    rows: int
+    files: int
+    seconds: float
+    peak_bytes: int
+
+
+def measure(
+    folder: Path,
+    sizes: Sequence[int] = SIZES,
+    runs: int = 20,
+    on_done: Callable[[Run | Merging], None] = lambda done: None,
+) -> tuple[list[Run], list[Merging]]:
+    """Grow the library in ``folder``; ``runs`` of one video and half as many of ten at each of ``sizes``."""
+    found: tuple[list[Run], list[Merging]] = [], []
+    library = folder / "library"
+    for size in sizes:
+        fill(library, size)
+        for videos in VIDEOS_PER_RUN:
+            for _ in range(runs if videos == 1 else runs // 2):
+                found[0].append(run(folder, videos))
+                on_done(found[0][-1])
+        found[1].append(merge(library))
+        on_done(found[1][-1])
+    return found
+
+
+def fill(library: Path, rows: int) -> None:
+    """Add clips until there are about ``rows`` frames; a library that is there is added to."""
+    store = open_store(library)
     done = store.count_frames()
-    while done < rows:
-        step_rows, commit_seconds, videos = min(rows_per_step, rows - done), 0.0, 0
-        for group in _commits(done, step_rows, videos_per_commit):
-            started = time.perf_counter()
-            store.commit(group)
-            store.compact()
-            commit_seconds += time.perf_counter() - started
-            videos += len(group)
-            done += sum(row.frames for row, _ in group)
-        started = time.perf_counter()
-        segments.follow(folder, store, store.videos())
-        index_seconds = time.perf_counter() - started
-        yield Step(done, videos, commit_seconds, index_seconds, store.fragments(), memory_bytes())
+    numbers = list(range(done // FRAMES_PER_VIDEO, rows // FRAMES_PER_VIDEO))
+    for start in range(0, len(numbers), _VIDEOS_PER_COMMIT):
+        store.commit([_video(number) for number in numbers[start : start + _VIDEOS_PER_COMMIT]])
+    index_choice.bring_along(Folder(library), library, store)
 
 
-def open_store(folder: Path) -> Store:
+def open_store(library: Path) -> Store:
     """The tables of a synthetic library, made where there are none."""
-    if manifest.exists(folder):
-        return Store(folder, DIMENSION, PERIOD_SECONDS)
-    folder.mkdir(parents=True, exist_ok=True)
-    store = Store.create(folder, DIMENSION, PERIOD_SECONDS)
-    manifest.save(Manifest(MODEL, "", DIMENSION, PERIOD_SECONDS), folder)
+    if manifest.exists(library):
+        return Store(library, DIMENSION, PERIOD_SECONDS)
+    library.mkdir(parents=True, exist_ok=True)
+    store = Store.create(library, DIMENSION, PERIOD_SECONDS)
+    manifest.save(Manifest(MODEL, "", DIMENSION, PERIOD_SECONDS), library)
     return store
 
 
-def _commits(start: int, rows: int, videos_per_commit: int) -> Iterator[list[tuple[VideoRow, VideoFrames]]]:
-    group: list[tuple[VideoRow, VideoFrames]] = []
-    for first in range(start, start + rows, FRAMES_PER_VIDEO):
-        group.append(_video(first))
-        if len(group) == videos_per_commit:
-            yield group
-            group = []
-    if group:
-        yield group
+def run(folder: Path, videos: int) -> Run:
+    """Add new files as ``vclip index`` does, the library in ``folder / "library"`` opened for it."""
+    library = folder / "library"
+    rows = open_store(library).count_frames()
+    first = rows // FRAMES_PER_VIDEO
+    made = [_video(first + n) for n in range(videos)]  # not timed
+    files = [_file(folder / "files" / f"{first + n:08d}.mp4") for n in range(videos)]
+    store, opened = timed(lambda: _opened(library))
+    plan, planned = timed(lambda: make_plan(files, store.videos(), files))
+    if len(plan.jobs) != videos:
+        raise AssertionError(f"{len(plan.jobs)} of {videos} files are new")
+    _, committed = timed(lambda: store.commit(made))
+    _, followed = timed(lambda: index_choice.bring_along(Folder(library), library, store))
+    return Run(rows, videos, opened, planned, committed, followed)
 
 
-def _video(first: int) -> tuple[VideoRow, VideoFrames]:
-    number = first // FRAMES_PER_VIDEO
-    chunk, place = divmod(first, CHUNK_ROWS)
+def _opened(library: Path) -> Store:
+    made = manifest.load(library)
+    store = Store(library, made.dimension, made.period_seconds)
+    store.refresh()
+    store.recover()
+    return store
+
+
+def _file(path: Path) -> Path:
+    """A file that the library does not know."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(path.name.encode() * 100)
+    return path
+
+
+def _video(number: int) -> tuple[VideoRow, VideoFrames]:
+    chunk, place = divmod(number * FRAMES_PER_VIDEO, CHUNK_ROWS)
     vectors = _chunk(chunk)[place : place + FRAMES_PER_VIDEO]
     path = Path(f"/films/{number // 100:05d}/{number:07d}.mp4")
-    row = VideoRow(
-        number, f"{number}", (path,), len(vectors), PERIOD_SECONDS * len(vectors), indexed_unix=float(number)
-    )
-    return row, VideoFrames.of(number, vectors)
+    frames = VideoFrames.of(number, vectors)
+    length = PERIOD_SECONDS * FRAMES_PER_VIDEO
+    row = VideoRow(number, f"{number}", (path,), FRAMES_PER_VIDEO, length, indexed_unix=float(number))
+    return row, frames
 
 
 @lru_cache(maxsize=2)
 def _chunk(number: int) -> Float16:
     return frames_from(number * CHUNK_ROWS, CHUNK_ROWS)
+
+
+def merge(library: Path) -> Merging:
+    """Merge all files of the frames table, as happens once in a while, and watch the memory."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_merged, (library,))
+
+
+def _merged(library: Path) -> Merging:
+    store = open_store(library)
+    files, before, peak, is_done = store.fragments(), memory_bytes(), [0], threading.Event()
+
+    def watch() -> None:
+        while not is_done.wait(0.005):
+            peak[0] = max(peak[0], memory_bytes() - before)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    _, seconds = timed(lambda: store.compact(0))
+    is_done.set()
+    watcher.join()
+    return Merging(store.count_frames(), files, seconds, peak[0])
 
 
 def memory_bytes() -> int:
@@ -137,48 +186,68 @@ def memory_bytes() -> int:
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")))
 
 
-def table(steps: Sequence[Step]) -> Grid:
-    """One line each time that the library has doubled."""
+def at_sizes(runs: Sequence[Run], videos: int) -> Iterator[list[Run]]:
+    """Runs of so many videos, those of one size together: after each other, and no jump between them."""
+    group: list[Run] = []
+    for one in runs:
+        if one.videos != videos:
+            continue
+        if group and one.rows > group[-1].rows + videos * FRAMES_PER_VIDEO:
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
+
+
+def table(runs: Sequence[Run]) -> Grid:
+    """One line for each size and number of new videos: means over the runs."""
     header = (
-        "frames up to",
-        "videos",
-        "commit ms/video",
-        "index ms/video",
+        "frames",
+        "videos a run",
+        "open ms",
+        "plan ms",
+        "commit ms",
+        "index ms",
         "together",
-        "table files",
-        "memory MB",
+        "median",
+        "most",
     )
-    lines = tuple(
-        (
-            f"{s.rows:,}",
-            f"{s.videos}",
-            f"{1e3 * s.commit_seconds / s.videos:.1f}",
-            f"{1e3 * s.index_seconds / s.videos:.1f}",
-            f"{1e3 * s.per_video:.1f}",
-            f"{s.fragments}",
-            f"{s.memory_bytes / 1e6:.0f}",
-        )
-        for s in by_doubling(steps)
-    )
-    return Grid("One more video of 30 minutes (900 frames), by the size of the library", header, lines)
+    lines = [_line(group) for videos in VIDEOS_PER_RUN for group in at_sizes(runs, videos)]
+    title = f"A later run of `vclip index` without decoding and embedding, clips of {FRAMES_PER_VIDEO} frames"
+    return Grid(title, header, tuple(lines))
 
 
-def draw(steps: Sequence[Step], file: Path) -> None:
-    """Milliseconds a video against frames in the library, as SVG: runs are dots, means between doublings lines."""
+def _line(group: Sequence[Run]) -> tuple[str, ...]:
+    parts = [[one.opened, one.planned, one.committed, one.followed, one.seconds] for one in group]
+    means = [f"{1e3 * statistics.mean(values):.0f}" for values in zip(*parts, strict=True)]
+    whole = [one.seconds for one in group]
+    spread = (f"{1e3 * statistics.median(whole):.0f}", f"{1e3 * max(whole):.0f}")
+    return (f"{group[0].rows:,}", f"{group[0].videos}", *means, *spread)
+
+
+def merging_table(mergings: Sequence[Merging]) -> Grid:
+    """What merging all files of the table takes."""
+    lines = tuple((f"{m.rows:,}", f"{m.files}", f"{m.seconds:.2f}", f"{m.peak_bytes / 1e6:.0f}") for m in mergings)
+    return Grid("All files of the frames table merged into one", ("frames", "files", "s", "memory MB"), lines)
+
+
+def draw(runs: Sequence[Run], file: Path) -> None:
+    """Milliseconds a run against frames in the library, as SVG: runs are dots, means of a size lines."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6, 3.2), layout="constrained")
-    axes.scatter([s.rows for s in steps], [1e3 * s.per_video for s in steps], s=6, color="0.7", label="each run")
-    doubled = by_doubling(steps)
-    sizes = [s.rows for s in doubled]
-    axes.plot(sizes, [1e3 * s.per_video for s in doubled], marker="o", label="tables and index")
-    axes.plot(sizes, [1e3 * s.commit_seconds / s.videos for s in doubled], marker="o", label="tables")
-    axes.set(
-        xlabel="frames in the library", ylabel="ms for one more 30-minute video", xscale="log", ylim=(0, None)
-    )
+    for number, videos in enumerate(VIDEOS_PER_RUN):
+        groups, colour = list(at_sizes(runs, videos)), f"C{number}"
+        some = [one for group in groups for one in group]
+        axes.scatter([r.rows for r in some], [1e3 * r.seconds for r in some], s=6, alpha=0.4, color=colour)
+        means = [1e3 * statistics.mean(one.seconds for one in group) for group in groups]
+        label = f"{videos} new clip{'s' if videos > 1 else ''} a run, mean"
+        axes.plot([group[0].rows for group in groups], means, marker="o", color=colour, label=label)
+    axes.set(xlabel="frames in the library", ylabel="ms a run", xscale="log", ylim=(0, None))
     axes.legend()
     figure.savefig(file)
     pyplot.close(figure)

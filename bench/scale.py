@@ -159,7 +159,11 @@ def _segment(name: str, start: int, rows: int) -> Segment:
     counts = [min(FRAMES_PER_VIDEO, rows - place) for place in range(0, rows, FRAMES_PER_VIDEO)]
     nothing = Moments(rows, np.zeros(DIMENSION), np.zeros((DIMENSION, DIMENSION)))
     return Segment(
-        name, Rows(np.arange(first, first + len(counts)), counts), index, np.zeros(rows, np.float32), nothing
+        name,
+        Rows(np.arange(first, first + len(counts)), counts),
+        index,
+        np.zeros(rows, np.float32),
+        lambda: nothing,
     )
 
 

@@ -8,7 +8,7 @@ the same rows on a GPU. How segments come to lie on disk is in ``indexer.segment
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -221,14 +221,14 @@ class Segment:
     """Up to some ten thousand frames: a FAISS float16 index and what belongs to its rows.
 
     ``next_similarity`` is (rows,) float32 with NaN at each video's last frame, as in the table;
-    ``moments`` are those of its vectors.
+    ``read_moments`` gives the moments of its vectors, which only searches need.
     """
 
     name: str
     rows: Rows
     index: Any
     next_similarity: Float32
-    moments: Moments
+    read_moments: Callable[[], Moments]
 
     @classmethod
     def build(cls, name: str, videos: Sequence[VideoFrames]) -> Segment:
@@ -242,7 +242,12 @@ class Segment:
         following = [np.append(video.next_similarity, np.float32(np.nan)) for video in videos]
         rows = Rows([video.video_id for video in videos], [len(video.vectors) for video in videos])
         moments = Moments.of(np.concatenate([video.vectors for video in videos]))
-        return cls(name, rows, index, np.concatenate(following).astype(np.float32), moments)
+        return cls(name, rows, index, np.concatenate(following).astype(np.float32), lambda: moments)
+
+    @cached_property
+    def moments(self) -> Moments:
+        """First and second moments of its vectors."""
+        return self.read_moments()
 
     @cached_property
     def stored(self) -> Float16:
@@ -287,7 +292,6 @@ class FlatIndex:
         self.dimension = dimension
         self._home = {int(v): s for s in self.segments for v in s.rows.video_ids}
         self._places = _Places(self.segments)
-        self._moments = sum((segment.moments for segment in self.segments), Moments.none(dimension))
 
     @property
     def rows(self) -> int:
@@ -350,12 +354,12 @@ class FlatIndex:
 
     def background(self, query: Float32) -> tuple[float, float]:
         """See :class:`FrameIndex`."""
-        return self._moments.background(query)
+        return self.moments.background(query)
 
-    @property
+    @cached_property
     def moments(self) -> Moments:
         """See :class:`FrameIndex`."""
-        return self._moments
+        return sum((segment.moments for segment in self.segments), Moments.none(self.dimension))
 
 
 class _Places:

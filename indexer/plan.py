@@ -131,7 +131,9 @@ def _recognise(path: Path, content: str, before: str | None, paths: dict[str, li
 def _missing(
     paths: dict[str, list[Path]], files: Sequence[Path], roots: Sequence[Path], prune: bool
 ) -> list[Path]:
-    missing = [p for some in paths.values() for p in some if _below(p, roots) and not os.path.lexists(p)]
+    below = tuple(str(root) for root in roots)  # most of a large library lies elsewhere: strings tell sooner
+    near = [p for some in paths.values() for p in some if str(p).startswith(below)]
+    missing = [p for p in near if _below(p, roots) and not os.path.lexists(p)]
     if prune:
         _demand_mounted(missing, files, roots)
         for some in paths.values():

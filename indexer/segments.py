@@ -17,6 +17,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,9 @@ from indexer.store import Store, VideoFrames, VideoRow
 FOLDER = "index"
 #: 64 MiB at 512 dimensions: small enough to rewrite, large enough that a search is one pass of memory.
 SEGMENT_ROWS = 65_536
-_SMALL_PARTS = ("videos.npy", "next.npy", "moments.npy")
+#: Read when a segment is opened, and the one of a megabyte that only searches read. In ``.sums`` each has a line.
+_EARLY_PARTS, _LATE_PARTS = ("videos.npy", "next.npy"), ("moments.npy",)
+_SMALL_PARTS = (*_EARLY_PARTS, *_LATE_PARTS)
 #: FAISS's head: four letters, the dimension in 4 bytes, the number of vectors in 8.
 _ROWS_AT = 8
 
@@ -217,23 +220,31 @@ def write_segment(folder: Path, segment: Segment) -> None:
     np.save(folder / f"{segment.name}.next.npy", segment.next_similarity)
     moments = np.vstack([segment.moments.total[None], segment.moments.products]).astype(np.float32)
     np.save(folder / f"{segment.name}.moments.npy", moments)
-    (folder / f"{segment.name}.sums").write_text("".join(_sums(folder, segment.name)), encoding="utf-8")
+    sums = [_sum(folder / f"{segment.name}.{part}") for part in _SMALL_PARTS]
+    (folder / f"{segment.name}.sums").write_text("\n".join(sums), encoding="ascii")
     for file in folder.glob(f"{segment.name}.*"):
         with file.open("rb+") as written:
             os.fsync(written.fileno())
 
 
-def _sums(folder: Path, name: str) -> Iterator[str]:
-    """One checksum a line for the small files of a segment; the vectors are compared with the table's."""
-    for part in _SMALL_PARTS:
-        yield hashlib.blake2b((folder / f"{name}.{part}").read_bytes(), digest_size=16).hexdigest() + "\n"
+def _sum(file: Path) -> str:
+    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+
+
+def _are_sound(folder: Path, name: str, parts: Sequence[str]) -> bool:
+    """Whether these files are as they were written; segments of the first release have no checksums."""
+    sums = folder / f"{name}.sums"
+    if not sums.exists():
+        return True
+    written = dict(zip(_SMALL_PARTS, sums.read_text(encoding="ascii").splitlines(), strict=False))
+    return all(written.get(part) == _sum(folder / f"{name}.{part}") for part in parts)
 
 
 def _demand_sound(folder: Path, name: str, dimension: int) -> None:
     """Refuse files that are not as they were written, before FAISS or NumPy take them apart.
 
-    Segments of the first release have no checksums; the vectors' file is known by its length and its head, byte
-    for byte what FAISS writes for so many vectors.
+    The vectors' file is known by its length and its head, byte for byte what FAISS writes for so many vectors;
+    ``vclip verify`` compares the vectors themselves with the table's.
     """
     file = folder / f"{name}.faiss"
     vector_bytes = file.stat().st_size - len(_head(dimension, 0))
@@ -243,8 +254,7 @@ def _demand_sound(folder: Path, name: str, dimension: int) -> None:
             dimension, rows
         ):
             raise ValueError(f"{file.name} is damaged")
-    sums = folder / f"{name}.sums"
-    if sums.exists() and sums.read_text(encoding="ascii") != "".join(_sums(folder, name)):
+    if not _are_sound(folder, name, _EARLY_PARTS):
         raise ValueError(f"a file of segment {name} is damaged")
 
 
@@ -269,12 +279,27 @@ def read_segment(folder: Path, name: str, dimension: int) -> Segment:
     index = faiss.read_index(os.fspath(folder / f"{name}.faiss"), faiss.IO_FLAG_MMAP_IFC)
     video_ids, counts = np.load(folder / f"{name}.videos.npy", allow_pickle=False)
     following = np.load(folder / f"{name}.next.npy", mmap_mode="r", allow_pickle=False)
-    sums = np.load(folder / f"{name}.moments.npy", allow_pickle=False).astype(np.float64)
-    moments = Moments(len(following), sums[0], sums[1:])
-    segment = Segment(name, Rows(video_ids, counts), index, following, moments)
+    segment = Segment(name, Rows(video_ids, counts), index, following, lambda: _moments(folder, name, index))
     if index.d != dimension or not index.ntotal == len(segment.rows) == len(following):
         raise ValueError(f"segment {name} has {index.ntotal} vectors of {index.d} for {len(segment.rows)} rows")
     return segment
+
+
+def _moments(folder: Path, name: str, index: Any) -> Moments:
+    """As they were written; worked out from the vectors where their file is damaged or gone."""
+    if are_moments_sound(folder, name):
+        with contextlib.suppress(OSError, ValueError):  # a writer may delete it meanwhile
+            sums = np.load(folder / f"{name}.moments.npy", allow_pickle=False).astype(np.float64)
+            return Moments(index.ntotal, sums[0], sums[1:])
+    return Moments.of(index.reconstruct_n(0, index.ntotal))
+
+
+def are_moments_sound(folder: Path, name: str) -> bool:
+    """Whether the file of a segment's moments is as it was written."""
+    try:
+        return _are_sound(folder, name, _LATE_PARTS)
+    except OSError:
+        return False
 
 
 def _read_state(folder: Path) -> IndexState:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.checksum import checked, unchecked
-from indexer.manifest import to_json
 from indexer.storage import write_atomically
 from indexer.store import Store, VideoRow
 
@@ -48,12 +47,24 @@ def _version_files(library: Path, table: str) -> list[str]:
 def save(library: Path, store: Store, videos: Sequence[VideoRow]) -> None:
     """Keep ``videos``, all that the tables hold (the caller has the write lock)."""
     state = tables_state(library)
-    if not state or load(library, state) is not None:
+    if not state or _is_of(library, state):
         return
     (library / FOLDER).mkdir(exist_ok=True)
-    columns = {name: [_plain(getattr(video, name)) for video in videos] for name in _FIELDS}
+    columns: dict[str, list[object]] = {name: [getattr(video, name) for video in videos] for name in _FIELDS}
+    # JSON keeps the bytes of names that are not UTF-8, as Python's surrogates.
+    columns["paths"] = [[str(path) for path in video.paths] for video in videos]
     values = {"tables": state, "table_versions": store.versions, "videos": columns}
-    write_atomically(library / FOLDER / _FILE_NAME, checked(to_json(values)))
+    write_atomically(library / FOLDER / _FILE_NAME, checked(json.dumps(values).encode()))
+
+
+def _is_of(library: Path, state: str) -> bool:
+    """Whether a sound snapshot of this state lies here, told without taking it apart."""
+    try:
+        return unchecked((library / FOLDER / _FILE_NAME).read_bytes()).startswith(
+            json.dumps({"tables": state})[:-1].encode()
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def load(library: Path, state: str) -> Snapshot | None:
@@ -89,11 +100,6 @@ def _read(library: Path) -> tuple[str, Snapshot] | None:
         return values["tables"], Snapshot(rows, (int(versions[0]), int(versions[1])))
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
-
-
-def _plain(value: object) -> object:
-    """JSON keeps the bytes of names that are not UTF-8, as Python's surrogates."""
-    return [str(path) for path in value] if isinstance(value, tuple) else value
 
 
 def _row(values: Sequence[object]) -> VideoRow:

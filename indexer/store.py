@@ -146,6 +146,8 @@ class Store:
         self.dimension = dimension
         self.period_seconds = period_seconds
         self._database = _connect(self._storage)
+        self._rows: dict[int, VideoRow] = {}
+        self._rows_version = -1
         self._cleaned: dict[str, int] = {} if is_damaged else self._version_blocks()
 
     @cached_property
@@ -207,11 +209,21 @@ class Store:
             LibraryDamagedError: the table cannot be read.
         """
         with _damage_said(f"the table of videos in {self._storage} cannot be read"):
-            return self._all_videos()
+            version = int(self._videos.version)
+            if self._rows_version != version:
+                self._rows = {
+                    row.video_id: row for row in _video_rows(self._videos.search().limit(None).to_arrow())
+                }
+                self._rows_version = version
+        return sorted((row for row in self._rows.values() if row.paths), key=lambda row: os.fsencode(row.path))
 
-    def _all_videos(self) -> list[VideoRow]:
-        rows = [_video_row(values) for values in self._videos.search().limit(None).to_arrow().to_pylist()]
-        return sorted((row for row in rows if row.paths), key=lambda row: os.fsencode(row.path))
+    def _keep_up(self, before: int, changed: Sequence[VideoRow] = (), gone: Sequence[int] = ()) -> None:
+        """Bring the rows at hand along with a commit of our own to version ``before``."""
+        if self._rows_version == before and int(self._videos.version) <= before + 1:
+            self._rows.update((row.video_id, row) for row in changed)
+            for video_id in gone:
+                self._rows.pop(video_id, None)
+            self._rows_version = int(self._videos.version)
 
     def frames(self, videos: Sequence[VideoRow], rows_at_once: int = 65_536) -> Iterator[VideoFrames]:
         """The frames of ``videos``, in that order, reading about ``rows_at_once`` rows at a time.
@@ -323,13 +335,17 @@ class Store:
 
     def _merge(self, rows: Sequence[VideoRow]) -> None:
         if rows:
+            before = int(self._videos.version)
             merge = self._videos.merge_insert("video_id").when_matched_update_all().when_not_matched_insert_all()
             merge.execute(_videos_table(rows))
+            self._keep_up(before, rows)
 
     def _forget(self, video_ids: Sequence[int]) -> None:
         for some in _chunks(video_ids):
             self._frames.delete(f"video_id IN ({_sql(some)})")
+            before = int(self._videos.version)
             self._videos.delete(f"video_id IN ({_sql(some)})")
+            self._keep_up(before, gone=some)
 
     def remove(self, videos: Iterable[VideoRow]) -> None:
         """Take videos out of the library."""
@@ -485,8 +501,11 @@ def _videos_table(rows: Sequence[VideoRow]) -> pa.Table:
     return pa.Table.from_pylist(values, schema=_videos_schema())
 
 
-def _video_row(values: dict[str, Any]) -> VideoRow:
-    return VideoRow(**{**values, "paths": tuple(Path(os.fsdecode(path)) for path in values["paths"])})
+def _video_rows(table: pa.Table) -> Iterator[VideoRow]:
+    columns = table.to_pydict()
+    columns["paths"] = [tuple(Path(os.fsdecode(path)) for path in paths) for paths in columns["paths"]]
+    for values in zip(*columns.values(), strict=True):
+        yield VideoRow(**dict(zip(columns, values, strict=True)))
 
 
 def _frames_table(videos: Sequence[VideoFrames], dimension: int, period_seconds: float) -> pa.Table:

@@ -122,7 +122,7 @@ def _rows(storage: Storage, store: Store, videos: Sequence[VideoRow], library: P
         if index is not None and video.video_id in index.video_ids:
             yield from _same_in_index(video, frames, index)
     if index is not None:
-        yield from _moments(index)
+        yield from _moments(library, index)
         yield from _codes(library, index)
     if is_in_table:
         yield from _table_sums(storage, store, videos, summed)
@@ -173,9 +173,11 @@ def _same_in_index(video: VideoRow, frames: VideoFrames, index: FlatIndex) -> It
         )
 
 
-def _moments(index: FlatIndex) -> Iterator[Problem]:
+def _moments(library: Path, index: FlatIndex) -> Iterator[Problem]:
     """The sums by which scores are scaled."""
     for segment in index.segments:
+        if not segments.are_moments_sound(library / segments.FOLDER, segment.name):
+            yield Problem(f"the sums of index segment {segment.name} are damaged", _MEND)
         again = Moments.of(segment.index.reconstruct_n(0, len(segment.rows)))
         if not np.allclose(again.products, segment.moments.products, rtol=1e-3, atol=1e-2):
             yield Problem(f"the sums of index segment {segment.name} do not fit its vectors", _MEND)

@@ -59,28 +59,21 @@ def test_filters_keep_the_count_and_the_recall(tmp_path):
     assert (result.returned, result.recall) == (100, 1.0)
 
 
-def test_a_library_grows_from_where_it_was(tmp_path):
-    assert [s.rows for s in growth.grow(tmp_path / "lib", 1_800, rows_per_step=900)] == [900, 1_800]
-    steps = list(growth.grow(tmp_path / "lib", 2_700, rows_per_step=900))
-    assert [(s.rows, s.videos) for s in steps] == [(2_700, 1)]
-    flat, _ = load(tmp_path / "lib", 512)
-    assert np.array_equal(np.concatenate([s.stored for s in flat.segments]), synthetic.frames(2_700))
-    growth.draw(steps, tmp_path / "plot.svg")
+def test_a_library_grows_run_by_run_and_goes_on_from_where_it_was(tmp_path):
+    runs, mergings = growth.measure(tmp_path, [150], runs=2)
+    # 150 frames are two clips of 75; then two runs of one clip, and one of ten: 75 × (2 + 2 + 10) = 1,050
+    assert [(run.rows, run.videos) for run in runs] == [(150, 1), (225, 1), (300, 10)]
+    assert [(m.rows, m.files) for m in mergings] == [(1_050, 4)]
+    assert mergings[0].seconds > 0
+    runs += growth.measure(tmp_path, [1_500], runs=2)[0]
+    assert [run.rows for run in runs[3:]] == [1_500, 1_575, 1_650]
+    flat, _ = load(tmp_path / "library", 512)
+    assert np.array_equal(np.concatenate([s.stored for s in flat.segments]), synthetic.frames(2_400))
+    growth.draw(runs, tmp_path / "plot.svg")
     assert "<svg" in (tmp_path / "plot.svg").read_text()
-    assert "2,700" in growth.table(steps).text()
-
-
-def test_runs_between_two_doublings_are_one_line():
-    steps = [growth.Step(900 * n, 1, 0.1 * n, 0.0, n, 10 - n) for n in range(1, 8)]
-    lines = growth.by_doubling(steps)
-    # the first at 900; up to twice that: 1,800; then from 2,700 to 5,400, and from 6,300 on
-    assert [(line.rows, line.videos, line.fragments) for line in lines] == [
-        (1_800, 2, 2),
-        (5_400, 4, 6),
-        (6_300, 1, 7),
-    ]
-    assert lines[1].per_video == pytest.approx((0.3 + 0.4 + 0.5 + 0.6) / 4)
-    assert lines[1].memory_bytes == 7  # the most of 7, 6, 5 and 4
+    lines = growth.table(runs).lines
+    assert [line[:2] for line in lines] == [("150", "1"), ("1,500", "1"), ("300", "10"), ("1,650", "10")]
+    assert growth.merging_table(mergings).lines[0][:2] == ("1,050", "4")
 
 
 def test_an_unknown_contender_is_named(tmp_path):

@@ -245,6 +245,22 @@ def test_a_damaged_index_is_named_and_made_anew(tmp_path, store, damage):
     assert same_as_table(tmp_path, store)
 
 
+@pytest.mark.parametrize("damage", ["other numbers", "gone after opening"])
+def test_damaged_moments_are_worked_out_anew_and_named(tmp_path, store, damage):
+    expected = segments.follow(tmp_path, store, store.videos()).moments
+    index, _ = segments.load(tmp_path, D)
+    name = index.segments[0].name
+    file = tmp_path / "index" / f"{name}.moments.npy"
+    if damage == "other numbers":
+        file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\0")
+        index, _ = segments.load(tmp_path, D)
+    else:
+        file.unlink()
+    assert np.allclose(index.moments.products, expected.products, atol=1e-3)
+    assert np.allclose(index.moments.total, expected.total, atol=1e-3)
+    assert not segments.are_moments_sound(tmp_path / "index", name)
+
+
 def test_in_memory_when_nothing_may_be_written(tmp_path, store):
     index = segments.follow(tmp_path, store, store.videos(), persist=False)
     assert index.rows == 71

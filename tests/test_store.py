@@ -37,6 +37,29 @@ def test_what_is_committed_comes_back(store):
     assert store.count_frames() == 3 + 5 + 1
 
 
+def test_the_videos_at_hand_follow_every_commit_of_whoever(store, tmp_path):
+    """What was read once is brought along with own commits; it is what a fresh look at the table gives."""
+
+    def fresh() -> list[VideoRow]:
+        return Store(tmp_path, D, 2.0).videos()
+
+    assert store.videos() == []
+    store.commit([one(1), one(2, 5)])
+    assert store.videos() == fresh()
+    store.commit([one(3)], [replace(one(1)[0], paths=(Path("/z.mp4"), Path(os.fsdecode(b"/\xff.mp4"))))])
+    assert store.videos() == fresh()
+    assert [row.video_id for row in store.videos()] == [2, 3, 1]  # by path
+    store.remove([one(2, 5)[0]])
+    assert store.videos() == fresh()
+    other = Store(tmp_path, D, 2.0)
+    other.commit([one(4)])
+    store.refresh()
+    assert [row.video_id for row in store.videos()] == [3, 4, 1]
+    store.compact(0)
+    store.commit([one(5)])
+    assert store.videos() == fresh()
+
+
 def test_next_similarity_is_the_cosine_of_neighbours():
     vectors = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
     # 1*0.6 + 0*0.8 = 0.6; 0.6*0 + 0.8*1 = 0.8; rounded to float16
