@@ -810,26 +810,43 @@ def _peer_tables(videos: Path, work: Path, rounds: int) -> list[Grid]:
 
 
 @bench.command()
-@click.option("--rows", default=1_000_000, show_default=True, help="Frames.")
+@click.option("--rows", "sizes", default=[1_000_000], multiple=True, show_default=True, help="Frames; may repeat.")
 @click.option("--index", "names", multiple=True, help="Which contenders; without it all.")
 @click.option("--queries", "count", default=100, show_default=True, help="Asked one by one, of all in turn.")
+@click.option("--cap", default=60.0, show_default=True, help="After so many seconds an index is asked no more.")
 @click.option("--filters", default="", help='Instead: our indexes under filters, e.g. "1,0.1,0.01" of the videos.')
+@click.option("--plot", type=click.Path(path_type=Path), help="Also draw time and recall against size, as SVG.")
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder for frames and indexes.")
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
-def scale(rows: int, names: tuple[str, ...], count: int, filters: str, work: Path, style: str) -> None:
-    """Compare every kind of index at a size: build, memory, recall, time of one query."""
+def scale(
+    sizes: tuple[int, ...],
+    names: tuple[str, ...],
+    count: int,
+    cap: float,
+    filters: str,
+    plot: Path | None,
+    work: Path,
+    style: str,
+) -> None:
+    """Compare every kind of index at some sizes: build, memory, recall, time of one query."""
     from bench import scale as timing
 
     unknown = set(names) - set(timing.CONTENDERS)
     if unknown:
         raise InputError(f"no index is called {min(unknown)!r}", f"Choose of: {', '.join(timing.CONTENDERS)}")
-    if filters:
-        ours = names or ("exact", "ivf-pq")
-        shares = [float(share) for share in filters.split(",")]
-        grid = timing.filter_table(timing.measure_filters(work, rows, ours, shares, count), rows)
-    else:
-        grid = timing.table(timing.measure(work, rows, names or tuple(timing.CONTENDERS), count, note=_note), rows)
-    click.echo(grid.text(markdown=style == "markdown"))
+    measured = {}
+    for rows in sizes:
+        if filters:
+            shares = [float(share) for share in filters.split(",")]
+            ours = names or ("exact", "ivf-pq")
+            grid = timing.filter_table(timing.measure_filters(work, rows, ours, shares, count), rows)
+        else:
+            contenders = names or tuple(timing.CONTENDERS)
+            measured[rows] = timing.measure(work, rows, contenders, count, cap_seconds=cap, note=_note)
+            grid = timing.table(measured[rows], rows)
+        click.echo(grid.text(markdown=style == "markdown"))
+    if plot:
+        timing.draw(measured, plot)
 
 
 @bench.command()

@@ -146,11 +146,15 @@ def _file(path: Path) -> Path:
 def _video(number: int) -> tuple[VideoRow, VideoFrames]:
     chunk, place = divmod(number * FRAMES_PER_VIDEO, CHUNK_ROWS)
     vectors = _chunk(chunk)[place : place + FRAMES_PER_VIDEO]
-    path = Path(f"/films/{number // 100:05d}/{number:07d}.mp4")
     frames = VideoFrames.of(number, vectors)
-    length = PERIOD_SECONDS * FRAMES_PER_VIDEO
-    row = VideoRow(number, f"{number}", (path,), FRAMES_PER_VIDEO, length, indexed_unix=float(number))
-    return row, frames
+    return row_of(frames), frames
+
+
+def row_of(frames: VideoFrames) -> VideoRow:
+    """The row of a synthetic video, as if it lay in a folder."""
+    number, n = frames.video_id, len(frames.vectors)
+    path = Path(f"/films/{number // 100:05d}/{number:07d}.mp4")
+    return VideoRow(number, f"{number}", (path,), n, PERIOD_SECONDS * n, indexed_unix=float(number))
 
 
 @lru_cache(maxsize=2)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,12 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.growth import memory_bytes
+from bench.growth import PERIOD_SECONDS, memory_bytes, row_of
 from bench.speed import Grid
 from bench.synthetic import CHUNK_ROWS, DIMENSION, FRAMES_PER_VIDEO, frames_from, queries
-from indexer import codes
+from indexer import codes, table_index
 from indexer.frame_index import FlatIndex, FrameHits, FrameIndex, Moments, Rows, Segment
 from indexer.segments import read_segment, write_segment
+from indexer.storage import Folder
+from indexer.store import Store, VideoFrames
+from indexer.table_index import TableIndex
 from indexer.vectors import Float32
 
 Ids = NDArray[np.int64]
@@ -65,9 +69,18 @@ class Contender:
 
 
 def measure(
-    folder: Path, rows: int, names: Sequence[str], count: int = 100, k: int = 100, note: Note = lambda text: None
+    folder: Path,
+    rows: int,
+    names: Sequence[str],
+    count: int = 100,
+    k: int = 100,
+    cap_seconds: float = 60.0,
+    note: Note = lambda text: None,
 ) -> list[Result]:
-    """Make each contender of ``names`` over ``rows`` synthetic frames and ask all of them ``count`` queries."""
+    """Make each contender of ``names`` over ``rows`` synthetic frames and ask all of them ``count`` queries.
+
+    A contender that has answered for ``cap_seconds`` is asked no more.
+    """
     flat, asked = make_frames(folder / f"frames-{rows}", rows), queries(count, rows)
     note(f"{rows:,} frames are there")
     made: dict[str, tuple[Ask, Result]] = {}
@@ -80,11 +93,10 @@ def measure(
             made[name] = _make(name, contender, flat, folder / f"{name}-{rows}")
             note(f"{name} made in {made[name][1].build_seconds:.0f} s")
     exact = judge(flat, asked, k)
-    found, times = _ask_all({name: ask for name, (ask, _) in made.items()}, asked, k)
+    found, times = _ask_all({name: ask for name, (ask, _) in made.items()}, asked, k, 1e3 * cap_seconds)
     for name, (_, result) in made.items():
-        results[name] = replace(
-            result, recall=mean_recall(found[name], list(exact)), milliseconds=tuple(times[name])
-        )
+        recall = mean_recall(found[name], list(exact[: len(found[name])]))
+        results[name] = replace(result, recall=recall, milliseconds=tuple(times[name]))
     return [results[name] for name in names]
 
 
@@ -114,15 +126,16 @@ def _first_seconds(file: Path, seconds: float) -> float:
 
 
 def _ask_all(
-    contenders: Mapping[str, Ask], asked: Float32, k: int
+    contenders: Mapping[str, Ask], asked: Float32, k: int, cap_milliseconds: float
 ) -> tuple[dict[str, list[Ids]], dict[str, list[float]]]:
     found: dict[str, list[Ids]] = {name: [] for name in contenders}
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    for query in asked[:3]:  # warm
-        for ask in contenders.values():
-            ask(query, k)
+    for ask in contenders.values():
+        ask(asked[0], k)  # warm
     for query in asked:
         for name, ask in contenders.items():
+            if sum(times[name]) > cap_milliseconds:
+                continue
             started = time.perf_counter()
             rows = ask(query, k)
             times[name].append(1e3 * (time.perf_counter() - started))
@@ -206,10 +219,31 @@ def row_numbers(hits: FrameHits) -> Ids:
 
 
 def _coded(kind: str) -> Callable[[FlatIndex, Path], Ask]:
-    def make(flat: FlatIndex, folder: Path) -> Ask:
-        return _ours(codes.load(folder, flat) or codes.follow(folder, flat, kind))
+    return lambda flat, folder: _ours(coded(flat, folder, kind))
 
-    return make
+
+def coded(flat: FlatIndex, folder: Path, kind: str) -> FrameIndex:
+    """Codes of a kind in a folder, opened again where they are there."""
+    return codes.load(folder, flat) or codes.follow(folder, flat, kind)
+
+
+def _in_table(flat: FlatIndex, folder: Path) -> Ask:
+    return _ours(table_of(flat, folder))
+
+
+def table_of(flat: FlatIndex, folder: Path) -> TableIndex:
+    """Real tables with these frames, and LanceDB's index on them; opened again where they are whole."""
+    finished, storage = folder / "finished", Folder(folder)
+    if not finished.exists():
+        shutil.rmtree(folder)
+        store = Store.create(folder, DIMENSION, PERIOD_SECONDS)
+        for segment in flat.segments:
+            videos = [VideoFrames.of(v, flat.vectors(v)) for v in segment.rows.video_ids.tolist()]
+            store.commit([(row_of(frames), frames) for frames in videos])
+        table_index.follow(storage, store, store.videos())
+        finished.touch()
+    store = Store(folder, DIMENSION, PERIOD_SECONDS)
+    return table_index.opened(storage, store, store.videos())
 
 
 def _flat_ip(flat: FlatIndex, folder: Path) -> Ask:
@@ -325,6 +359,7 @@ CONTENDERS: dict[str, Contender] = {
     "ivf-pq": Contender(_coded("ivf-pq")),
     "ivf-rabitq": Contender(_coded("ivf-rabitq")),
     "hnsw": Contender(_coded("hnsw"), 700, 2_000_000, _SLOW),
+    "lance": Contender(_in_table),
     "faiss IndexFlatIP": Contender(_flat_ip, 4 * DIMENSION),
     "lancedb flat": Contender(_lance(indexed=False)),
     "lancedb IVF_PQ": Contender(_lance(indexed=True)),
@@ -338,23 +373,50 @@ CONTENDERS: dict[str, Contender] = {
 
 def table(results: Sequence[Result], rows: int, k: int = 100) -> Grid:
     """One line a contender."""
-    header = ("index", "build CPU s", "memory MB", "own files MB", f"recall@{k}", "median ms", "p95 ms", "")
+    sizes = ("build CPU s", "memory MB", "own files MB")
+    header = ("index", *sizes, f"recall@{k}", "queries", "median ms", "p95 ms", "")
     return Grid(f"One query, best {k} of {rows:,} × {DIMENSION}", header, tuple(_line(one) for one in results))
 
 
 def _line(one: Result) -> tuple[str, ...]:
     if one.why_not:
-        return (one.name, *["–"] * 6, one.why_not)
+        return (one.name, *["–"] * 7, one.why_not)
     return (
         one.name,
         f"{one.build_seconds:.0f}",
         f"{one.memory_bytes / 1e6:.0f}",
         f"{one.disk_bytes / 1e6:.0f}",
         f"{one.recall:.4f}",
+        f"{len(one.milliseconds)}",
         f"{statistics.median(one.milliseconds):.1f}",
         f"{np.quantile(one.milliseconds, 0.95):.1f}",
         "",
     )
+
+
+def draw(by_rows: Mapping[int, Sequence[Result]], file: Path) -> None:
+    """Median milliseconds and recall against the number of frames, as SVG; one line an index."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    figure, (above, below) = pyplot.subplots(
+        2, 1, figsize=(6.4, 5), sharex=True, layout="constrained", height_ratios=(3, 2)
+    )
+    for name in dict.fromkeys(one.name for results in by_rows.values() for one in results):
+        points = [(rows, one) for rows, some in by_rows.items() for one in some if one.name == name]
+        points = [(rows, one) for rows, one in points if one.milliseconds]
+        sizes = [rows for rows, _ in points]
+        above.plot(sizes, [statistics.median(one.milliseconds) for _, one in points], marker="o", label=name)
+        below.plot(sizes, [one.recall for _, one in points], marker="o")
+    above.set(xscale="log", yscale="log", ylabel="ms for one query (median)")
+    below.set(xlabel="frames", ylabel="recall of the best 100", ylim=(None, 1.005))
+    above.grid(alpha=0.3)
+    below.grid(alpha=0.3)
+    figure.legend(loc="outside right upper")
+    figure.savefig(file)
+    pyplot.close(figure)
 
 
 # ---- filters
@@ -384,9 +446,7 @@ def measure_filters(
     flat, asked = make_frames(folder / f"frames-{rows}", rows), queries(count, rows)
     results = []
     for name in names:
-        index = flat if name == "exact" else codes.load(folder / f"{name}-{rows}", flat)
-        if index is None:
-            index = codes.follow(folder / f"{name}-{rows}", flat, name)
+        index = _opened(name, flat, folder / f"{name}-{rows}")
         usual = _asked(index, asked, k, None)[1]
         for share in shares:
             videos = _drawn_videos(flat, share)
@@ -398,6 +458,13 @@ def measure_filters(
             fewest = min(len(one) for one in found)
             results.append(Filtered(name, share, fewest, recall, milliseconds, milliseconds / usual))
     return results
+
+
+def _opened(name: str, flat: FlatIndex, folder: Path) -> FrameIndex:
+    if name == "exact":
+        return flat
+    folder.mkdir(parents=True, exist_ok=True)
+    return table_of(flat, folder) if name == "lance" else coded(flat, folder, name)
 
 
 def _drawn_videos(flat: FlatIndex, share: float) -> frozenset[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -55,8 +57,20 @@ def test_what_cannot_be_measured_says_why(monkeypatch, tmp_path):
 
 
 def test_filters_keep_the_count_and_the_recall(tmp_path):
-    result = scale.measure_filters(tmp_path, 20_000, ["exact"], [0.1], count=3)[0]
-    assert (result.returned, result.recall) == (100, 1.0)
+    for result in scale.measure_filters(tmp_path, 20_000, ["exact", "lance"], [0.1], count=3):
+        assert (result.returned, result.recall) == (100, 1.0)
+
+
+def test_what_is_slow_is_asked_no_more_after_a_while(monkeypatch, tmp_path):
+    def sleepy(flat, folder):
+        return lambda query, k: time.sleep(0.02) or np.arange(k)
+
+    monkeypatch.setitem(scale.CONTENDERS, "slow", scale.Contender(sleepy))
+    slow, exact = scale.measure(tmp_path, 1_000, ["slow", "exact"], count=9, cap_seconds=0.05)
+    assert len(slow.milliseconds) <= 3  # after 2 x 20 ms the cap may not be passed, after 3 it is
+    assert len(exact.milliseconds) == 9
+    scale.draw({1_000: [slow, exact]}, tmp_path / "plot.svg")
+    assert "<svg" in (tmp_path / "plot.svg").read_text()
 
 
 def test_a_library_grows_run_by_run_and_goes_on_from_where_it_was(tmp_path):
