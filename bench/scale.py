@@ -275,7 +275,7 @@ def _lance(indexed: bool) -> Callable[[FlatIndex, Path], Ask]:
         def ask(query: Float32, k: int) -> Ids:
             request = table.search(query).distance_type("dot").limit(k).select(["row"])
             if indexed:
-                request = request.nprobes(_lance_lists(flat.rows) // 6).refine_factor(20)
+                request = request.nprobes(_lance_lists(flat.rows) // 2).refine_factor(20)
             found: Ids = request.to_arrow().column("row").to_numpy()
             return found
 

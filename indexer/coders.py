@@ -21,8 +21,10 @@ Sample = Callable[[int], Float32]
 Found = tuple[Float32, NDArray[np.int64]]
 
 #: One list in so many is looked through: queries in words lie apart from frames, so their answers are scattered.
-_LISTS_PER_PROBE = 2
+LISTS_PER_PROBE = 3
+#: Frames that the centroid of a list is learned from, in so many rounds.
 _POINTS_PER_LIST = 40
+_ROUNDS = 5
 _MAX_LISTS = 16_384
 _CODE_SAMPLE = 32_768
 _LISTS_WORTH_THREADS = 256
@@ -82,7 +84,7 @@ class _InvertedFile:
         means = faiss.Kmeans(
             dimension,
             lists,
-            niter=8,
+            niter=_ROUNDS,
             spherical=True,
             seed=1,
             min_points_per_centroid=1,
@@ -110,7 +112,7 @@ class _InvertedFile:
 
     def probes(self, queries: Float32) -> Found:
         """Centroids' scores and numbers, best first."""
-        found: Found = self.index.quantizer.search(queries, max(1, self.index.nlist // _LISTS_PER_PROBE))
+        found: Found = self.index.quantizer.search(queries, max(1, self.index.nlist // LISTS_PER_PROBE))
         return found
 
     def search(self, index: Any, queries: Float32, k: int, probes: Any, chosen: Any | None) -> Found:
@@ -209,8 +211,11 @@ class GraphCodes:
 
 
 def list_count(rows: int) -> int:
-    """The power of two below 1.2 times the root of ``rows``: 1,024 lists for 1 million frames, 2,048 for 10."""
-    wanted = min(1.2 * rows**0.5, rows / _POINTS_PER_LIST, _MAX_LISTS)
+    """The power of two below three times the root of ``rows``: 2,048 lists for 1 million frames, 8,192 for 10.
+
+    About one list a video of half an hour: then a list holds what is alike.
+    """
+    wanted = min(3 * rows**0.5, rows / _POINTS_PER_LIST, _MAX_LISTS)
     return int(2 ** max(0.0, np.floor(np.log2(max(wanted, 1.0)))))
 
 

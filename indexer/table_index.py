@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.coders import list_count
+from indexer import coders
 from indexer.frame_index import FrameHits, Moments, is_member, merge, search_threads, sorted_ids
 from indexer.manifest import to_json
 from indexer.moment_blocks import FOLDER, MomentBlocks, moments_of
@@ -31,8 +31,6 @@ UNINDEXED_ROWS = 65_536
 _PER_WANTED, _AT_LEAST = 6, 4_000
 #: A filter that leaves fewer rows has them compared one by one.
 _FEW_ROWS = 20_000
-#: One list in so many is looked through; under a filter all are.
-_LISTS_PER_PROBE = 2
 #: Of the videos read last: one query ranks a hundred of them.
 _KEPT_BYTES = 128 * 2**20
 _TRAINED = f"{FOLDER}/trained.json"
@@ -58,7 +56,7 @@ class TableIndex:
         self._counts = np.array([self._videos[video_id].frames for video_id in self._live.tolist()], np.int64)
         self.rows = int(self._counts.sum())
         self.coded_rows = self._table.indexed_rows
-        self._lists = list_count(trained_rows)
+        self._lists = coders.list_count(trained_rows)
         self._recent: Recent[VideoFrames] = Recent(_KEPT_BYTES)
         engine = "IVF-PQ in the table, re-scored exactly" if self.coded_rows else "every vector of the table"
         self.kind = f"LanceDB {engine}, CPU"
@@ -87,12 +85,15 @@ class TableIndex:
         )
 
     def _one(self, query: Float32, k: int, allowed: NDArray[np.int64], rows: int) -> FrameHits:
-        """The best k of ``rows`` frames; looks through more lists, then at all frames, where these give fewer."""
+        """The best k of ``rows`` frames.
+
+        Under a filter all lists are looked through. So they are, and then all frames, where some give fewer.
+        """
         everything = len(allowed) == len(self._live)
         where = "" if everything else self._filter(allowed)
         few = min(rows, max(_PER_WANTED * k, _AT_LEAST))
-        half = self._lists // _LISTS_PER_PROBE if everything else self._lists
-        for lists, count in ((half, few), (self._lists, few), (0, self._table.rows)):
+        some = self._lists // coders.LISTS_PER_PROBE if everything else self._lists
+        for lists, count in ((some, few), (self._lists, few), (0, self._table.rows)):
             exactly = lists == 0 or rows <= _FEW_ROWS
             near = self._table.nearest(query, count, 0 if exactly else max(lists, 1), where)
             hits = self._scored(query, near, allowed, k)
@@ -178,7 +179,7 @@ def follow(storage: Storage, store: Store, videos: Sequence[VideoRow], anew: boo
             table.add_new()
         else:
             storage.write(_TRAINED, to_json({"rows": table.rows}))  # first: it tells how many lists there are
-            table.make(list_count(table.rows))
+            table.make(coders.list_count(table.rows))
     moments = MomentBlocks(storage, store.dimension).follow(store, videos, anew)
     return TableIndex(store, videos, lambda: moments, _trained_rows(storage))
 

@@ -104,7 +104,7 @@ def small_runs(monkeypatch):
     monkeypatch.setattr(codes, "TAIL_ROWS", 500)
     monkeypatch.setattr(codes, "RUN_ROWS", 1_500)
     monkeypatch.setattr(codes, "_AT_LEAST", 400)
-    monkeypatch.setattr("indexer.coders._LISTS_PER_PROBE", 2)
+    monkeypatch.setattr("indexer.coders.LISTS_PER_PROBE", 2)
     monkeypatch.setattr(table_index, "UNINDEXED_ROWS", 500)
     monkeypatch.setattr(table_index, "_FEW_ROWS", 500)
     monkeypatch.setattr(table_index, "_AT_LEAST", 400)
@@ -300,9 +300,9 @@ def test_what_answers_is_told(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("rows", "lists"), [(1, 1), (4_000, 64), (10**6, 1024), (10**7, 2048)])
+@pytest.mark.parametrize(("rows", "lists"), [(1, 1), (4_000, 64), (10**6, 2048), (10**7, 8192)])
 def test_number_of_lists(rows, lists):
-    assert list_count(rows) == lists  # 1.2 sqrt(10^6) = 1200 -> 1024
+    assert list_count(rows) == lists  # 3 sqrt(10^6) = 3000 -> 2048
 
 
 def test_killed_while_codes_are_written_the_old_ones_answer(tmp_path):
