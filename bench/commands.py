@@ -765,7 +765,7 @@ def speed(videos: Path | None, work: Path, rounds: int, rows: str, part: str, st
         raise InputError("nothing to index", "Name some videos: --videos DIR")
     tables: list[Grid] = []
     if part in ("all", "index") and videos is not None:
-        tables.append(timing.indexing_table(timing.indexing_speed(videos, rounds=rounds)))
+        tables.append(_pipeline_table(videos, rounds))
     if part in ("all", "query"):
         sizes = [int(size) for size in rows.split(",")]
         tables.append(timing.query_table([timing.query_speed(size) for size in sizes]))
@@ -786,6 +786,16 @@ def _ray_tables(videos: Path, rounds: int) -> list[Grid]:
         click.echo("Ray's overhead is left out: Ray is not installed. Run: pip install 'vclipper[ray]'", err=True)
         return []
     return [overhead_table(*overhead(videos, rounds))]
+
+
+def _pipeline_table(videos: Path, rounds: int) -> Grid:
+    import torch
+
+    from bench.pipeline import pipeline_speed, pipeline_table
+    from bench.speed import SPEED_MODEL
+
+    torch.set_num_threads(1)
+    return pipeline_table(pipeline_speed(videos, _load_encoder(SPEED_MODEL, "cpu"), rounds=rounds))
 
 
 def _peer_tables(videos: Path, work: Path, rounds: int) -> list[Grid]:

@@ -1,7 +1,7 @@
-"""How fast: decoding, encoding, the whole pipeline; one query; a cold start.
+"""How fast: one query; a cold start.
 
-Every figure that is compared was measured side by side in one run: the halves and the pipeline on the same
-files in turn, a query beside one NumPy pass and one bare read of the same memory.
+Every figure that is compared was measured side by side in one run: a query beside one NumPy pass and one bare
+read of the same memory.
 """
 
 from __future__ import annotations
@@ -24,15 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer import manifest
-from indexer.build import index_files
-from indexer.decoders import Decoded, Finished, decode_all
-from indexer.discover import find_videos
-from indexer.encoder import LOCAL, Encoder, OpenClipEncoder
+from indexer.encoder import LOCAL, OpenClipEncoder
 from indexer.frame_index import FlatIndex, Segment
 from indexer.manifest import Manifest
-from indexer.plan import make_plan
 from indexer.segments import SEGMENT_ROWS, follow
-from indexer.settings import IndexSettings
 from indexer.store import Store, VideoFrames
 from indexer.vectors import unit
 
@@ -40,82 +35,6 @@ SPEED_MODEL = "ViT-B-32/random"
 DIMENSION = 512
 
 Result = TypeVar("Result")
-
-
-# ---- indexing
-
-
-@dataclass(frozen=True)
-class IndexingSpeed:
-    """Frames per second of the two halves and of the whole, in one round.
-
-    Attributes:
-        decode, encode, pipeline: frames/s. Decoding: one process; encoding: one thread; the pipeline has both.
-        frames: how many frames. video_seconds: length of the videos they were sampled from.
-    """
-
-    decode: float
-    encode: float
-    pipeline: float
-    frames: int
-    video_seconds: float
-
-    @property
-    def share(self) -> float:
-        """The pipeline's speed as a share of its slower half's."""
-        return self.pipeline / min(self.decode, self.encode)
-
-    def times_real_time(self, frames_per_second: float) -> float:
-        """Seconds of video per second of work."""
-        return frames_per_second * self.video_seconds / self.frames
-
-
-def indexing_speed(
-    videos: Path, model: str = SPEED_MODEL, period_seconds: float = 2.0, rounds: int = 3
-) -> list[IndexingSpeed]:
-    """Time decode alone, encode alone and the pipeline on the files below ``videos``, ``rounds`` times in turn.
-
-    Each half gets one core (one decode process; one torch thread), so that on two cores the pipeline does
-    not have to share what the halves had alone.
-    """
-    import torch
-
-    torch.set_num_threads(1)
-    encoder = OpenClipEncoder(model, "cpu")
-    files = find_videos([videos])
-    pictures, _ = _decode(files, encoder, period_seconds)
-    _encode(encoder, pictures[:64])  # warm
-    return [_one_round(files, encoder, period_seconds) for _ in range(rounds)]
-
-
-def _one_round(files: Sequence[Path], encoder: Encoder, period_seconds: float) -> IndexingSpeed:
-    (pictures, video_seconds), decode_seconds = timed(lambda: _decode(files, encoder, period_seconds))
-    _, encode_seconds = timed(lambda: _encode(encoder, pictures))
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store.create(Path(folder), encoder.dimension, period_seconds)
-        plan = make_plan(files, [], [])
-        settings = IndexSettings(workers=1)
-        report, pipeline_seconds = timed(lambda: index_files(plan, store, lambda: [encoder], settings))
-    n = len(pictures)
-    if report.frames != n:
-        raise AssertionError(f"the pipeline stored {report.frames} frames, decoding alone gave {n}")
-    return IndexingSpeed(n / decode_seconds, n / encode_seconds, n / pipeline_seconds, n, video_seconds)
-
-
-def _decode(files: Sequence[Path], encoder: Encoder, period_seconds: float) -> tuple[NDArray[np.uint8], float]:
-    parts, video_seconds = [], 0.0
-    for message in decode_all(files, period_seconds, encoder.picture, 1, 600.0):
-        if isinstance(message, Decoded):
-            parts.append(message.batch.pictures)
-        elif isinstance(message, Finished):
-            video_seconds += message.outcome.duration_seconds
-    return np.concatenate(parts), video_seconds
-
-
-def _encode(encoder: Encoder, pictures: NDArray[np.uint8]) -> None:
-    batch = IndexSettings().batch_size_on(encoder.device)
-    for start in range(0, len(pictures), batch):
-        encoder.encode_pictures(pictures[start : start + batch])
 
 
 # ---- one query
@@ -340,29 +259,6 @@ class Grid:
         ruler = ["-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
         lines = ["| " + " | ".join(row) + " |" for row in (cells[0], ruler, *cells[1:])]
         return "\n".join([f"**{self.title}**", "", *lines])
-
-
-def indexing_table(rounds: Sequence[IndexingSpeed]) -> Grid:
-    """Frames/s and × real time of each part: the median over rounds; the share is the median of shares."""
-    first = rounds[0]
-
-    def line(name: str, speeds: Sequence[float]) -> tuple[str, ...]:
-        middle = statistics.median(speeds)
-        spread = f"{min(speeds):.1f} - {max(speeds):.1f}"
-        return name, f"{middle:.1f}", spread, f"{first.times_real_time(middle):.0f}"
-
-    share = statistics.median(r.share for r in rounds)
-    return Grid(
-        f"Indexing {first.frames} frames of {first.video_seconds:.0f} s of video, {len(rounds)} rounds; "
-        f"one decode process, one encoder thread",
-        ("part", "frames/s", "range", "× real time"),
-        (
-            line("decode alone", [r.decode for r in rounds]),
-            line("encode alone (ViT-B-32, random weights)", [r.encode for r in rounds]),
-            line("whole pipeline", [r.pipeline for r in rounds]),
-            ("pipeline / slower half", f"{share:.2f}", "", ""),
-        ),
-    )
 
 
 def query_table(speeds: Sequence[QuerySpeed]) -> Grid:
