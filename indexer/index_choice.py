@@ -118,7 +118,7 @@ def explained(index: FrameIndex, setting: str) -> str:
     """Which engine answers and why, in words."""
     kind = choose(setting, index.rows)
     why = f"{setting} is set" if setting != AUTO else "chosen by size"
-    if isinstance(index, codes.CodedIndex | TableIndex):
+    if isinstance(index, codes.CodedIndex | TableIndex) and index.coded_rows:
         newest = max(index.rows - index.coded_rows, 0)
         old = "; trained when the library was far smaller: vclip reindex" if index.has_outgrown else ""
         return f"{index.kind} ({why}; the newest {newest:,} frames exactly{old})"

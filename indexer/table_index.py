@@ -58,7 +58,7 @@ class TableIndex:
         self.coded_rows = self._table.indexed_rows
         self._lists = coders.list_count(trained_rows)
         self._recent: Recent[VideoFrames] = Recent(_KEPT_BYTES)
-        engine = "IVF-PQ in the table, re-scored exactly" if self.coded_rows else "every vector of the table"
+        engine = "IVF-PQ in the table, re-scored exactly" if self.coded_rows else "exact, from the table"
         self.kind = f"LanceDB {engine}, CPU"
 
     @property

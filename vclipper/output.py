@@ -8,6 +8,7 @@ import dataclasses
 import io
 import json
 import os
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -203,8 +204,10 @@ def print_info(info: LibraryInfo) -> None:
         "on disk": size(info.bytes_on_disk),
         "thumbnails": size(info.thumbnail_bytes) if info.thumbnail_bytes else "none",
     }
+    out = console()
     for name, value in facts.items():
-        console().print(f"{name:>10}  {value}", markup=False)
+        lines = textwrap.wrap(value, max(out.width - 12, 20), break_long_words=False, break_on_hyphens=False)
+        out.print(f"{name:>10}  " + f"\n{'':12}".join(lines), markup=False, soft_wrap=True)
 
 
 def info_json(info: LibraryInfo) -> str:
