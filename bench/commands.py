@@ -741,27 +741,32 @@ def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: A
 # --- speed ------------------------------------------------------------------------------------------
 
 
-SPEED_PARTS = ("all", "index", "query", "start", "peers", "ray")
+SPEED_PARTS = ("all", "index", "query", "start", "peers", "cost", "ray")
 
 
 @bench.command()
 @click.option(
     "--videos",
     type=click.Path(path_type=Path),
-    help="Videos to index, or (peers) to join; without it these parts are left out.",
+    help="Videos to index, or (peers, cost) to join; without it these parts are left out.",
 )
 @click.option(
-    "--work", type=click.Path(path_type=Path), default=Path("bench-inputs"), help="Where inputs go (peers)."
+    "--work", type=click.Path(path_type=Path), default=Path("bench-inputs"), help="Where inputs go (peers, cost)."
 )
 @click.option("--rounds", default=3, show_default=True, help="How often halves and pipeline are timed in turn.")
 @click.option("--rows", default="10000,100000,1000000", show_default=True, help="Corpus sizes for one query.")
 @click.option("--part", type=click.Choice(SPEED_PARTS), default="all", show_default=True)
+@click.option(
+    "--plot", type=click.Path(path_type=Path), help="Also draw cost against picture size, as SVG (cost)."
+)
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
-def speed(videos: Path | None, work: Path, rounds: int, rows: str, part: str, style: str) -> None:
-    """Time indexing and its halves, other tools' ways, Ray's overhead, one query, and a cold start."""
+def speed(
+    videos: Path | None, work: Path, rounds: int, rows: str, part: str, plot: Path | None, style: str
+) -> None:
+    """Time indexing and its halves, other tools, an hour of video, Ray's overhead, one query, and a cold start."""
     from bench import speed as timing
 
-    if part in ("index", "peers", "ray") and videos is None:
+    if part in ("index", "peers", "cost", "ray") and videos is None:
         raise InputError("nothing to index", "Name some videos: --videos DIR")
     tables: list[Grid] = []
     if part in ("all", "index") and videos is not None:
@@ -773,6 +778,8 @@ def speed(videos: Path | None, work: Path, rounds: int, rows: str, part: str, st
         tables.append(timing.start_table(timing.cold_start()))
     if part in ("all", "peers") and videos is not None:
         tables += _peer_tables(videos, work, rounds)
+    if part in ("all", "cost") and videos is not None:
+        tables += _cost_tables(videos, work, rounds, plot)
     if part in ("all", "ray") and videos is not None:
         tables += _ray_tables(videos, rounds)
     for table in tables:
@@ -796,6 +803,20 @@ def _pipeline_table(videos: Path, rounds: int) -> Grid:
 
     torch.set_num_threads(1)
     return pipeline_table(pipeline_speed(videos, _load_encoder(SPEED_MODEL, "cpu"), rounds=rounds))
+
+
+def _cost_tables(videos: Path, work: Path, rounds: int, plot: Path | None) -> list[Grid]:
+    from bench import hour_cost
+    from bench.inputs import INPUTS, MORE_INPUTS, can_make, make_inputs
+    from indexer.discover import find_videos
+
+    wanted = [one for one in (*INPUTS, *MORE_INPUTS) if can_make(one)]
+    with _progress("making inputs") as step:
+        inputs = make_inputs(find_videos([videos]), work, wanted, step)
+    costs, frame = [hour_cost.hour_cost(path, rounds=rounds) for path in inputs], hour_cost.frame_cost()
+    if plot:
+        hour_cost.draw(costs, hour_cost.HOUR_SECONDS / 2 * frame.encode_seconds, plot)
+    return [hour_cost.hour_table(costs), hour_cost.frame_table(frame)]
 
 
 def _peer_tables(videos: Path, work: Path, rounds: int) -> list[Grid]:

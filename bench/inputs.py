@@ -6,6 +6,7 @@ Made once into a folder; a file that is there is taken as it is.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +14,13 @@ from pathlib import Path
 from typing import Any
 
 _FRAME_RATE = 30
+
+_ENCODERS = {
+    "libx264": {"preset": "faster"},
+    "libx265": {"preset": "faster", "x265-params": "log-level=error"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "6", "crf": "32", "b": "0"},
+    "libsvtav1": {"preset": "9", "svtav1-params": "lp=1"},
+}
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,7 @@ class Input:
     @property
     def options(self) -> dict[str, str]:
         """The encoder's defaults but for its speed, keyframes, and no chatter."""
-        options = {"preset": "faster", "g": str(self.keyframe_frames)}
-        return options | ({"x265-params": "log-level=error"} if self.codec == "libx265" else {})
+        return {"g": str(self.keyframe_frames), **_ENCODERS[self.codec]}
 
 
 INPUTS = (
@@ -45,6 +52,27 @@ INPUTS = (
     Input("h264-360p-gop250.mp4", "libx264", 360, 60, 250),
     Input("hevc-1080p-gop250.mp4", "libx265", 1080, 20, 250),
 )
+
+#: What :mod:`bench.hour_cost` asks beside them: other codecs, and sizes between.
+MORE_INPUTS = (
+    Input("h264-720p-gop250.mp4", "libx264", 720, 20, 250),
+    Input("hevc-360p-gop250.mp4", "libx265", 360, 20, 250),
+    Input("hevc-2160p-gop250.mp4", "libx265", 2160, 8, 250),
+    Input("vp9-360p-gop250.mp4", "libvpx-vp9", 360, 20, 250),
+    Input("vp9-1080p-gop250.mp4", "libvpx-vp9", 1080, 12, 250),
+    Input("av1-360p-gop250.mp4", "libsvtav1", 360, 20, 250),
+    Input("av1-1080p-gop250.mp4", "libsvtav1", 1080, 12, 250),
+)
+
+
+def can_make(one: Input) -> bool:
+    """Whether FFmpeg has the encoder here."""
+    import av
+
+    try:
+        return bool(av.codec.Codec(one.codec, "w").name)
+    except av.codec.codec.UnknownCodecError:
+        return False
 
 
 def make_inputs(
@@ -75,6 +103,7 @@ def make_inputs(
 def _encode(one: Input, clips: Sequence[Path], path: Path) -> None:
     import av
 
+    os.environ.setdefault("SVT_LOG", "1")  # errors only
     with av.open(str(path), "w") as container:
         stream = container.add_stream(one.codec, rate=_FRAME_RATE, options=one.options)
         stream.width, stream.height, stream.pix_fmt = one.height * 16 // 9, one.height, "yuv420p"

@@ -96,13 +96,6 @@ def _read(library: Path) -> tuple[str, Snapshot] | None:
         if set(columns) != set(_FIELDS):
             return None
         versions = values["table_versions"]
-        rows = [_row(row) for row in zip(*(columns[name] for name in _FIELDS), strict=True)]
-        return values["tables"], Snapshot(rows, (int(versions[0]), int(versions[1])))
+        return values["tables"], Snapshot(list(VideoRow.of_columns(columns)), (int(versions[0]), int(versions[1])))
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
-
-
-def _row(values: Sequence[object]) -> VideoRow:
-    named = dict(zip(_FIELDS, values, strict=True))
-    named["paths"] = tuple(Path(path) for path in named["paths"])  # type: ignore[attr-defined]
-    return VideoRow(**named)  # type: ignore[arg-type]
