@@ -741,7 +741,7 @@ def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: A
 # --- speed ------------------------------------------------------------------------------------------
 
 
-SPEED_PARTS = ("all", "index", "query", "start", "peers", "cost", "ray")
+SPEED_PARTS = ("all", "index", "backends", "query", "start", "peers", "cost", "ray")
 
 
 @bench.command()
@@ -756,14 +756,15 @@ SPEED_PARTS = ("all", "index", "query", "start", "peers", "cost", "ray")
 @click.option("--rounds", default=3, show_default=True, help="How often halves and pipeline are timed in turn.")
 @click.option("--rows", default="10000,100000,1000000", show_default=True, help="Corpus sizes for one query.")
 @click.option("--part", type=click.Choice(SPEED_PARTS), default="all", show_default=True)
+@click.option("--model", default="ViT-B-32/random", show_default=True, help="A vision transformer (backends).")
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Also draw cost against picture size, as SVG (cost)."
 )
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
 def speed(
-    videos: Path | None, work: Path, rounds: int, rows: str, part: str, plot: Path | None, style: str
+    videos: Path | None, work: Path, rounds: int, rows: str, part: str, model: str, plot: Path | None, style: str
 ) -> None:
-    """Time indexing and its halves, other tools, an hour of video, Ray's overhead, one query, and a cold start."""
+    """Time indexing, backends, other tools, an hour of video, Ray's overhead, one query, and a cold start."""
     from bench import speed as timing
 
     if part in ("index", "peers", "cost", "ray") and videos is None:
@@ -771,6 +772,8 @@ def speed(
     tables: list[Grid] = []
     if part in ("all", "index") and videos is not None:
         tables.append(_pipeline_table(videos, rounds))
+    if part in ("all", "backends"):
+        tables.append(_backend_table(model, rounds))
     if part in ("all", "query"):
         sizes = [int(size) for size in rows.split(",")]
         tables.append(timing.query_table([timing.query_speed(size) for size in sizes]))
@@ -784,6 +787,12 @@ def speed(
         tables += _ray_tables(videos, rounds)
     for table in tables:
         click.echo(table.text(markdown=style == "markdown") + "\n")
+
+
+def _backend_table(model: str, rounds: int) -> Grid:
+    from bench.backends import backend_speed, backend_table
+
+    return backend_table(backend_speed(model, rounds), model)
 
 
 def _ray_tables(videos: Path, rounds: int) -> list[Grid]:

@@ -17,6 +17,8 @@ from indexer.errors import InputError
 
 LIMIT = "VCLIP_CACHE_GB"
 DEFAULT_LIMIT_GB = 50.0
+#: Another number where the way of exporting changes (indexer.onnx_pictures).
+EXPORT_VERSION = 1
 
 
 def folder_of(uri: str, created_unix: float) -> Path:
@@ -62,6 +64,15 @@ def user_folder() -> Path:
 def proxy_folder() -> Path:
     """Copies of videos for browsers, by video id: made by `vclip serve`, deleted by a purge."""
     return user_folder() / "proxies"
+
+
+def export_folder(model: str, fingerprint: str) -> Path:
+    """Where the picture half of a model lies as an ONNX file: one folder a model, named anew with its weights."""
+    name, weights = (
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        for text in (model, f"{EXPORT_VERSION} {fingerprint}")
+    )
+    return user_folder() / "onnx" / f"{name}-{weights}"
 
 
 def _root() -> Path:

@@ -8,6 +8,8 @@ import hashlib
 import logging
 import os
 import socket
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +17,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from indexer.backends import AUTO, Pictures, device_for, in_force, open_pictures
+from indexer.cache import export_folder
 from indexer.discover import fingerprint
 from indexer.errors import ModelError
 from indexer.frames import PictureSpec, fit_picture
@@ -73,23 +77,30 @@ class OpenClipEncoder:
         device: ``auto`` (a GPU where a small computation on it works), ``cpu``, ``cuda`` or ``cuda:N``.
         name: what to call it in the library, where that is not ``model`` itself.
         demo_only: the model knows nothing of real footage.
+        backend: what runs the picture half, one of :data:`indexer.settings.BACKENDS`.
 
     Attributes:
-        network, tokenizer: OpenCLIP's own objects.
+        network, tokenizer: OpenCLIP's own objects; a backend may round the weights of the picture half.
+        backend: the one in force, never ``auto``.
 
     Raises:
         ModelError: unknown name, weights that cannot be had, unusable device.
+        InputError: no such backend, or not here.
     """
 
-    def __init__(self, model: str, device: str = "auto", name: str = "", demo_only: bool = False) -> None:
-        from indexer.picture_tower import PictureTower, TorchPictures
-
+    def __init__(
+        self, model: str, device: str = "auto", name: str = "", demo_only: bool = False, backend: str = AUTO
+    ) -> None:
+        wanted = device_for(backend, device)
+        _import_torch()
         self.name = name or model
         self.demo_only = demo_only
         self.fingerprint = weights_fingerprint(model)
-        self.device = pick_device(device)
+        self.device = pick_device(wanted)
+        self.backend = in_force(backend, self.device)
         self.network, self.tokenizer = _load(model, self.device)
         settings = self.network.visual.preprocess_cfg
+        self._scale: tuple[Sequence[float], Sequence[float]] = (settings["mean"], settings["std"])
         height, width = _height_width(settings["size"])
         self.picture = PictureSpec(
             height=height,
@@ -98,12 +109,29 @@ class OpenClipEncoder:
             interpolation=settings["interpolation"],
             fill_color=settings["fill_color"],
         )
-        self._pictures = TorchPictures(PictureTower(self.network, settings["mean"], settings["std"]), self.device)
+        self._opening = threading.Lock()
+        self._opened: Pictures | None = None
         self.dimension = int(self.encode_texts(["a"]).shape[1])
 
     def encode_pictures(self, pictures: UInt8) -> Float32:
         """See :class:`Encoder`."""
-        return unit(self._pictures.features(pictures))
+        if len(pictures) == 0:
+            return np.zeros((0, self.dimension), np.float32)
+        return unit(self._pictures().features(pictures))
+
+    def _pictures(self) -> Pictures:
+        """The picture half, made ready when it is first needed: a search by words needs none."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._open_pictures()
+            return self._opened
+
+    def _open_pictures(self) -> Pictures:
+        from indexer.picture_tower import PictureTower
+
+        tower = PictureTower(self.network, *self._scale)
+        size = (self.picture.height, self.picture.width)
+        return open_pictures(self.backend, tower, size, export_folder(self.name, self.fingerprint))
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
         """See :class:`Encoder`."""
@@ -112,6 +140,24 @@ class OpenClipEncoder:
         with torch.inference_mode():
             tokens = self.tokenizer(list(texts)).to(self.device)
             return unit(self.network.encode_text(tokens).float().cpu().numpy())
+
+
+_WAITING = "OMP_WAIT_POLICY"
+
+
+def _import_torch() -> None:
+    """Import torch so that its threads sleep while they wait for each other.
+
+    By default they spin and so keep the decode processes, and the thread they wait for, from the cores: beside
+    busy processes the encoder took twice as long. libgomp reads the variable once, as it is loaded.
+    """
+    if "torch" in sys.modules or _WAITING in os.environ:
+        return
+    os.environ[_WAITING] = "PASSIVE"
+    try:
+        import torch  # noqa: F401
+    finally:
+        del os.environ[_WAITING]
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -11,6 +11,17 @@ DEFAULT_FPS = 0.5
 #: What `--index-type` takes: by size, every vector read, codes of one of these kinds (indexer.coders), or
 #: LanceDB's own index on the table (indexer.table_index).
 INDEX_TYPES = ("auto", "exact", "ivf-pq", "ivf-rabitq", "hnsw", "lance")
+#: What `--backend` takes: by machine, or one of those in indexer.backends.
+BACKENDS = (
+    "auto",
+    "torch",
+    "torch-bf16",
+    "torch-compile",
+    "torch-compile-bf16",
+    "onnx",
+    "openvino",
+    "openvino-bf16",
+)
 
 
 @dataclass(frozen=True)

@@ -24,3 +24,8 @@ def next_frame_similarity(vectors: NDArray[np.floating]) -> Float32:
     v = np.asarray(vectors, dtype=np.float32)
     cosines: Float32 = np.einsum("nd,nd->n", v[:-1], v[1:])
     return cosines
+
+
+def least_cosine(a: Float32, b: Float32) -> float:
+    """(n, D) and (n, D) of any length → the lowest cosine of two rows that belong together."""
+    return float(np.min(np.sum(unit(a) * unit(b), axis=1)))

@@ -20,7 +20,7 @@ from vclipper.models import DEMO_FOLDER, fingerprint_of, load_encoder
 
 @pytest.fixture(scope="module")
 def encoder():
-    return load_encoder("demo", "cpu")
+    return load_encoder("demo", "cpu", "torch")
 
 
 def pictures() -> list[Image.Image]:

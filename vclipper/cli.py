@@ -92,7 +92,22 @@ for _command in COMMANDS:
 def main() -> None:
     """Run the command line; every known error becomes one line and exit code 1."""
     logging.getLogger().setLevel(logging.CRITICAL)  # OpenCLIP logs what the errors below say again
+    _show_notes()
     sys.exit(run(sys.argv[1:]))
+
+
+def _show_notes() -> None:
+    """What the indexer says on the way goes to stderr, a line each; above a progress bar where there is one."""
+    notes = logging.getLogger("indexer")
+    notes.setLevel(logging.INFO)
+    notes.propagate = False  # OpenCLIP gives the root logger a handler
+    notes.addHandler(_Notes())
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        click.echo(f"vclip: {record.getMessage()}", err=True)
 
 
 def run(arguments: list[str]) -> int:

@@ -21,12 +21,10 @@ from indexer.query_cache import QueryCache
 from indexer.storage import Storage
 from indexer.text_tower import TextTower
 from indexer.vectors import Float32
-from vclipper.models import canonical_name
+from vclipper.models import LoadEncoder, canonical_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-LoadEncoder = Callable[[str, str], Encoder]
 
 
 class Embedding:

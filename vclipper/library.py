@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer import cache, index_choice, manifest, segments
+from indexer.backends import AUTO
 from indexer.build import IndexReport, OnProgress, carry_out, index_files
 from indexer.devices import device_of_a_worker
 from indexer.discover import find_videos, printable
@@ -37,9 +38,9 @@ from searcher.refine import refined
 from searcher.search import Corpus, Scenes, Timeline, scenes, search, search_sequence, timeline
 from searcher.settings import SearchSettings
 from vclipper.current import Current
-from vclipper.embedding import Embedding, LoadEncoder
+from vclipper.embedding import Embedding
 from vclipper.images import open_image
-from vclipper.models import canonical_name, fingerprint_of, load_encoder
+from vclipper.models import LoadEncoder, canonical_name, fingerprint_of, load_encoder, with_backend
 from vclipper.naming import video_and_time, video_of, videos_below
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Library:
     once; a thread that indexes has one of its own.
 
     Args:
-        where, device: as in :meth:`open`.
+        where, device, backend: as in :meth:`open`.
         load: makes the encoder of a name.
         open_picture: reads a picture that a query names; default: the file of that name.
     """
@@ -104,16 +105,20 @@ class Library:
         load: LoadEncoder = load_encoder,
         *,
         open_picture: OpenPicture | None = None,
+        backend: str = AUTO,
     ) -> None:
         self.storage = at(where)
         self._path: Path | None = None
+        load = with_backend(load, backend)
         self._device, self._load_encoder = device, load
         self._open_picture = open_picture or open_image
         self._embedding = Embedding(self.storage, lambda: self.path, load, device)
         self._current = Current(self.storage, lambda: self.path)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str] | None = None, device: str = "auto") -> Library:
+    def open(
+        cls, path: str | os.PathLike[str] | None = None, device: str = "auto", backend: str = AUTO
+    ) -> Library:
         """The library at ``path``, which :meth:`index` makes when there is none yet.
 
         Args:
@@ -121,8 +126,9 @@ class Library:
                 the platform's user data directory.
             device: where the model runs: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, several GPUs
                 (``cuda:0,cuda:1``) or ``all`` GPUs, which index side by side; the first answers queries.
+            backend: what runs the model's picture half, one of :data:`indexer.settings.BACKENDS`.
         """
-        return cls(path or default_place(), device)
+        return cls(path or default_place(), device, backend=backend)
 
     @property
     def path(self) -> Path:

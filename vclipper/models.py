@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import cast
 
-from indexer.encoder import LOCAL, OpenClipEncoder, weights_fingerprint
+from indexer.backends import AUTO
+from indexer.encoder import LOCAL, Encoder, OpenClipEncoder, weights_fingerprint
+
+LoadEncoder = Callable[[str, str], Encoder]
 
 DEMO_MODEL = "demo"
 DEMO_FOLDER = Path(__file__).parent / "demo" / "model"
 
 
-def load_encoder(model: str, device: str = "auto") -> OpenClipEncoder:
+def load_encoder(model: str, device: str = "auto", backend: str = AUTO) -> OpenClipEncoder:
     """The encoder called ``model``: ``demo``, ``NAME/PRETRAINED``, ``local-dir:PATH`` or ``hf-hub:ORG/REPO``.
 
     Raises:
         ModelError: it cannot be loaded.
+        InputError: no such backend, or not here.
     """
-    return OpenClipEncoder(_as_openclip(model), device, name=canonical_name(model), demo_only=model == DEMO_MODEL)
+    name, is_demo = canonical_name(model), model == DEMO_MODEL
+    return OpenClipEncoder(_as_openclip(model), device, name=name, demo_only=is_demo, backend=backend)
+
+
+def with_backend(load: LoadEncoder, backend: str) -> LoadEncoder:
+    """``load`` for one backend; ``load`` itself for ``auto``, so that it need not know of backends."""
+    return load if backend == AUTO else partial(cast(Callable[..., Encoder], load), backend=backend)
 
 
 def fingerprint_of(model: str) -> str:

@@ -8,7 +8,7 @@ import re
 import click
 
 from indexer.settings import DEFAULT_FPS, INDEX_TYPES, IndexSettings
-from vclipper.commands.options import device_option, json_option, library_option, open_library
+from vclipper.commands.options import backend_option, device_option, json_option, library_option, open_library
 
 INTERRUPTED = 130
 
@@ -18,6 +18,7 @@ INTERRUPTED = 130
 @click.option("--fps", type=float, help=f"Sampled frames per second of a new library.  [default: {DEFAULT_FPS:g}]")
 @click.option("--model", help="OpenCLIP model of a new library; see `vclip models`.  [default: ViT-B-32/laion2b]")
 @device_option
+@backend_option
 @click.option("--batch-size", type=int, default=0, help="Pictures at once.  [default: 8, on a GPU 256]")
 @click.option("--workers", type=int, default=0, help="Decode processes.  [default: one per core]")
 @library_option
@@ -52,6 +53,7 @@ def index(
     fps: float | None,
     model: str | None,
     device: str,
+    backend: str,
     batch_size: int,
     workers: int,
     library: str | None,
@@ -79,7 +81,7 @@ def index(
         decode_timeout_seconds=decode_timeout,
         index_type=index_type,
     )
-    opened = open_library(library, device)
+    opened = open_library(library, device, backend)
     with progress_bar(shown=not as_json) as (on_progress, on_scan):
         report = opened.index(files, model, fps, settings, on_progress, on_scan, ray)
     if report.frames and ray is not None and settings.thumbnails:

@@ -125,3 +125,4 @@ def models(pattern: str) -> None:
         if pattern.lower() in name.lower():
             click.echo(name + notes.get(name, ""))
     click.echo("Also: local-dir:PATH (a folder with open_clip_config.json and weights), hf-hub:ORG/REPO", err=True)
+    click.echo("What runs them on the CPU: index --backend (docs/benchmarks.md has the figures)", err=True)

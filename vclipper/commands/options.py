@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from indexer.errors import InputError
+from indexer.settings import BACKENDS
 from searcher.settings import DEFAULT_MIN_SCORE, Knob, SearchSettings, knobs
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ _GREEK = {"λ": "--lambda", "β": "--beta", "α": "--alpha", "p": "-p", "M": "-M
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def open_library(library: str | None, device: str = "auto") -> Library:
+def open_library(library: str | None, device: str = "auto", backend: str = "auto") -> Library:
     """The library that the options name; its modules are imported here, not before."""
     from vclipper.library import Library
 
-    return Library.open(library, device=device)
+    return Library.open(library, device, backend)
 
 
 def library_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,6 +52,18 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         metavar="auto|cpu|cuda[:N][,…]|all",
         help="Where the model runs; several GPUs (cuda:0,cuda:1) or all of them index side by side.",
+    )(command)
+
+
+def backend_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--backend``."""
+    return click.option(
+        "--backend",
+        type=click.Choice(BACKENDS),
+        default="auto",
+        show_default=True,
+        metavar="NAME",
+        help=f"What runs the model: {', '.join(BACKENDS)}. All but auto and torch are for the CPU.",
     )(command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vclipper.commands.options import device_option, library_option, needs
+from vclipper.commands.options import backend_option, device_option, library_option, needs
 
 
 @click.command()
@@ -21,9 +21,17 @@ from vclipper.commands.options import device_option, library_option, needs
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @device_option
+@backend_option
 @library_option
 def serve(
-    host: str, port: int, token: str, names: tuple[str, ...], open_page: bool, device: str, library: str | None
+    host: str,
+    port: int,
+    token: str,
+    names: tuple[str, ...],
+    open_page: bool,
+    device: str,
+    backend: str,
+    library: str | None,
 ) -> None:
     """A page for searching, looking and exporting, and a REST API, on this machine."""
     with needs("web", "fastapi", "uvicorn", "multipart"):
@@ -39,4 +47,4 @@ def serve(
         if open_page:
             click.launch(address)
 
-    server.serve(library or default_place(), listener, access, device, on_ready)
+    server.serve(library or default_place(), listener, access, device, backend, on_ready)

@@ -10,7 +10,7 @@ import click
 
 from indexer.errors import InputError
 from indexer.settings import IndexSettings
-from vclipper.commands.options import device_option, library_option, open_library
+from vclipper.commands.options import backend_option, device_option, library_option, open_library
 
 
 @click.command()
@@ -26,6 +26,7 @@ from vclipper.commands.options import device_option, library_option, open_librar
 @click.option("--resume", is_flag=True, help="Let them go on.")
 @click.option("--status", is_flag=True, help="Say who watches.")
 @device_option
+@backend_option
 @library_option
 def watch(
     paths: tuple[str, ...],
@@ -36,12 +37,13 @@ def watch(
     resume: bool,
     status: bool,
     device: str,
+    backend: str,
     library: str | None,
 ) -> None:
     """Watch folders and index what comes, until Ctrl-C. It waits for files that grow and drives that are away."""
     from indexer.watch import WatchSettings
 
-    opened = open_library(library, device)
+    opened = open_library(library, device, backend)
     if sum((bool(paths), pause, resume, status)) != 1:
         raise InputError("give folders to watch, or one of --pause, --resume, --status", "vclip watch FOLDER")
     if not paths:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import uvicorn
 
+from indexer.backends import AUTO
 from indexer.errors import InputError
 from indexer.storage import Where
 from vclipper.web.app import create_app
@@ -80,10 +81,11 @@ def serve(
     listener: socket.socket,
     access: Access,
     device: str = "auto",
+    backend: str = AUTO,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Answer requests on ``listener`` until Ctrl-C; then nothing is left running."""
-    app = create_app(Service(where, device), access)
+    app = create_app(Service(where, device, backend=backend), access)
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -10,13 +10,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from indexer import cache, manifest
+from indexer.backends import AUTO
 from indexer.encoder import Encoder
 from indexer.storage import Where
 from indexer.store import VideoRow
-from vclipper.embedding import LoadEncoder
 from vclipper.files import Files
 from vclipper.library import Library
-from vclipper.models import load_encoder
+from vclipper.models import LoadEncoder, load_encoder, with_backend
 from vclipper.web.errors import NotFoundError
 from vclipper.web.index_runs import IndexRuns
 from vclipper.web.pictures import Pictures
@@ -41,11 +41,14 @@ class Service:
         where: the library, as :meth:`Library.open` takes it; it need not exist yet.
         device: where the model runs.
         load: makes the encoder of a name; it is made once for searches and index runs.
+        backend: what runs the model's picture half.
     """
 
-    def __init__(self, where: Where, device: str = "auto", load: LoadEncoder = load_encoder) -> None:
+    def __init__(
+        self, where: Where, device: str = "auto", load: LoadEncoder = load_encoder, *, backend: str = AUTO
+    ) -> None:
         self.where, self.device = where, device
-        self.load = _loaded_once(load)
+        self.load = _loaded_once(with_backend(load, backend))
         self.pictures = Pictures()
         self.library = Library(where, device, self.load, open_picture=self.pictures.named)
         self.files = Files()
