@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer import decode_torchcodec
 from indexer.decoders import Decoded, Failed, Finished, Message, Opened, decode_all
 from indexer.discover import printable
 from indexer.encoder import Encoder
@@ -184,6 +185,7 @@ class Pipeline:
         self._sink, self._on_progress = sink, on_progress
         self._batch_size = settings.batch_size_on(encoders[0].device)
         self._encoders = Encoders(encoders, sink.note)
+        self._gpus = _decoding_gpus(encoders) if settings.nvdec else []
         self._encoding: deque[tuple[list[int], Future[Float32]]] = deque()
         self._open: dict[int, _Video] = {}
         self._waiting: list[tuple[int, NDArray[np.uint8]]] = []
@@ -201,6 +203,8 @@ class Pipeline:
             self._settings.worker_count,
             self._settings.decode_timeout_seconds,
             [self._thumbnails.part(job.video_id) for job in jobs] if self._thumbnails else None,
+            self._gpus,
+            self._sink.note,
         )
         meter = _Meter(jobs, self._period_seconds, self._on_progress)
         try:
@@ -281,6 +285,11 @@ class Pipeline:
         if self._write is not None:
             write, self._write = self._write, None
             write.result()
+
+
+def _decoding_gpus(encoders: Sequence[Encoder]) -> list[str]:
+    """The encoders' GPUs, where the package that decodes on them is installed."""
+    return [e.device for e in encoders if e.device.startswith("cuda") and decode_torchcodec.is_installed()]
 
 
 def _indexed(video: _Video) -> Indexed:

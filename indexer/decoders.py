@@ -15,7 +15,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from indexer.decode_torchcodec import why_not
 from indexer.errors import VClipperError, VideoError
 from indexer.frames import FrameBatch, PictureSpec, sample_count
 from indexer.thumbnails import ThumbnailWriter, thumbnail_spec
@@ -34,6 +35,7 @@ FRAMES_PER_MESSAGE = 16
 MESSAGE_SECONDS = 0.5
 #: Messages that may wait between decoders and encoder.
 QUEUED_MESSAGES = 16
+_START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ def decode_all(
     workers: int,
     timeout_seconds: float,
     thumbnails: Sequence[Path] | None = None,
+    gpus: Sequence[str] = (),
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Message]:
     """Decode ``files`` side by side; each message's ``job`` is the file's place in ``files``.
 
@@ -87,39 +91,43 @@ def decode_all(
 
     Of one file the messages come in order: Opened, Decoded…, then Finished or Failed. Closing the
     iterator stops the workers. ``workers`` counts cores: where there are fewer files, each is decoded by
-    several threads.
+    several threads. Each of ``gpus`` gets one more worker, which decodes there what it can; one that cannot be
+    used is told to ``on_note`` (from another thread).
     """
     jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
     for job, path in enumerate(files):
         jobs.put((job, path, thumbnails[job] if thumbnails else None))
     cores, workers = workers, max(1, min(workers, len(files)))
     task = (period_seconds, picture, max(1, cores // workers))
-    for _ in range(workers):
+    devices = [None] * workers + list(gpus)
+    for _ in devices:
         jobs.put(None)
     out: queue.Queue[Message | None] = queue.Queue(QUEUED_MESSAGES)
     stop = threading.Event()
-    keepers = [_Keeper(jobs, out, stop, task, timeout_seconds) for _ in range(workers)]
+    keepers = [_Keeper(jobs, out, stop, task, timeout_seconds, device, on_note) for device in devices]
     for keeper in keepers:
         keeper.start()
     try:
-        yield from _until_all_done(out, workers)
+        yield from _until_all_done(out, len(files), len(keepers))
     finally:
         stop.set()
         for keeper in keepers:
             keeper.join()
 
 
-def _until_all_done(out: queue.Queue[Message | None], workers: int) -> Iterator[Message]:
-    while workers:
+def _until_all_done(out: queue.Queue[Message | None], files: int, keepers: int) -> Iterator[Message]:
+    """Until every file is done, or there is nobody left who would do it."""
+    while files and keepers:
         message = out.get()
         if message is None:
-            workers -= 1
-        else:
-            yield message
+            keepers -= 1
+            continue
+        files -= isinstance(message, (Finished, Failed))
+        yield message
 
 
 class _Keeper(threading.Thread):
-    """Feeds one worker process and replaces it when it hangs or dies."""
+    """Feeds one worker process and replaces it when it hangs or dies, one that used a GPU by one that does not."""
 
     def __init__(
         self,
@@ -128,10 +136,12 @@ class _Keeper(threading.Thread):
         stop: threading.Event,
         task: tuple[float, PictureSpec, int],
         timeout_seconds: float,
+        device: str | None,
+        on_note: Callable[[str], None],
     ) -> None:
         super().__init__(name="decode-keeper", daemon=True)
         self._jobs, self._out, self._stop_requested = jobs, out, stop
-        self._task = task
+        self._task, self._device, self._note = task, device, on_note
         self._timeout_seconds = timeout_seconds
         self._process: Any = None
         self._pipe: Any = None
@@ -139,11 +149,23 @@ class _Keeper(threading.Thread):
     def run(self) -> None:
         """Work through the queue of files."""
         try:
+            if self._device is not None and not self._has_gpu():
+                return
             while (job := self._jobs.get()) is not None and not self._stop_requested.is_set():
                 self._one_file(*job)
         finally:
             self._end_worker()
             self._put(None)
+
+    def _has_gpu(self) -> bool:
+        """Start the worker; whether it can decode on its GPU."""
+        try:
+            self._start_worker()
+        except (VideoError, EOFError, OSError) as error:
+            if not self._stop_requested.is_set():
+                self._note(f"videos are decoded on the CPU only: {error}")
+            return False
+        return True
 
     def _one_file(self, job: int, path: Path, thumbnails: Path | None) -> None:
         try:
@@ -183,22 +205,32 @@ class _Keeper(threading.Thread):
     def _start_worker(self) -> None:
         context = multiprocessing.get_context("spawn")  # fork would copy the threads' locks of torch and Lance
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, *self._task), daemon=True)
+        self._process = context.Process(target=_work, args=(theirs, *self._task, self._device), daemon=True)
         try:
             self._process.start()
         except OSError as error:  # no memory or no process left
             self._process = None
             raise VideoError(f"the decode process did not start: {error.strerror}") from error
         theirs.close()
-        if not self._pipe.poll(120) or self._pipe.recv() != "ready":
-            raise VideoError("the decode process did not start")
+        if trouble := self._trouble():
+            raise VideoError(f"the decode process did not start: {trouble}")
+
+    def _trouble(self) -> str:
+        """What hinders the worker that was just started; empty when it is ready."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._pipe.poll(0.2):
+            if self._stop_requested.is_set():
+                return "it is not needed any more"
+            if time.monotonic() > deadline:
+                return f"it said nothing for {_START_SECONDS:.0f} seconds"
+        return str(self._pipe.recv())
 
     def _end_worker(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.join()
             self._pipe.close()
-        self._process = None
+        self._process, self._device = None, None
 
 
 def _exit(code: int | None) -> str:
@@ -210,14 +242,14 @@ def _exit(code: int | None) -> str:
 # ---- in the worker process
 
 
-def _work(pipe: Connection, period_seconds: float, picture: PictureSpec, threads: int) -> None:
+def _work(pipe: Connection, period_seconds: float, picture: PictureSpec, threads: int, device: str | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
     threading.Thread(target=die_with_parent, daemon=True).start()
-    pipe.send("ready")
+    pipe.send("" if device is None else why_not(device))
     with contextlib.suppress(EOFError, OSError):  # the main process is gone
         while True:
             job, path, thumbnails = pipe.recv()
-            for message in _messages(job, path, period_seconds, picture, threads, thumbnails):
+            for message in _messages(job, path, period_seconds, picture, threads, device, thumbnails):
                 pipe.send(message)
 
 
@@ -230,14 +262,20 @@ def die_with_parent() -> None:
 
 
 def _messages(
-    job: int, path: Path, period_seconds: float, picture: PictureSpec, threads: int, thumbnails: Path | None
+    job: int,
+    path: Path,
+    period_seconds: float,
+    picture: PictureSpec,
+    threads: int,
+    device: str | None,
+    thumbnails: Path | None,
 ) -> Iterator[Message]:
     try:
         info = probe(path)
         yield Opened(job, info)
         frames = sample_count(min(info.duration_seconds or 0.0, 1e9), period_seconds)
         with contextlib.nullcontext() if thumbnails is None else ThumbnailWriter(thumbnails, frames) as writer:
-            outcome = yield from _batches(job, path, info, period_seconds, picture, threads, writer)
+            outcome = yield from _batches(job, path, info, period_seconds, picture, threads, device, writer)
         yield Finished(job, outcome)
     except VClipperError as error:
         yield Failed(job, error)
@@ -252,9 +290,10 @@ def _batches(
     period_seconds: float,
     picture: PictureSpec,
     threads: int,
+    device: str | None,
     thumbnails: ThumbnailWriter | None,
 ) -> Generator[Message, None, DecodeOutcome]:
-    decoding = decode(path, info, period_seconds, threads=threads)
+    decoding = decode(path, info, period_seconds, threads=threads, device=device)
     waiting: list[Any] = []
     first_index, since = 0, time.monotonic()
     while True:

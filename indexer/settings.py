@@ -35,6 +35,7 @@ class IndexSettings:
         prune: take out videos whose files are gone.
         thumbnails: keep small pictures of the sampled frames.
         exclude: patterns of what is left out, see :class:`indexer.ignore.Ignores`.
+        nvdec: GPUs that encode decode too, where torchcodec is installed and shows right pictures there.
         decode_timeout_seconds: a decoder that is silent for this long is stopped.
         index_type: the kind of search index that the library has from now on; None leaves it as it is.
         flush_rows, flush_seconds: finished videos are written when this many frames have come together,
@@ -50,6 +51,7 @@ class IndexSettings:
     prune: bool = False
     thumbnails: bool = True
     exclude: tuple[str, ...] = ()
+    nvdec: bool = True
     decode_timeout_seconds: float = 60.0
     index_type: str | None = None
     flush_rows: int = 8192

@@ -2,12 +2,12 @@
 
 Times are presentation times relative to the first frame shown, never a frame's number divided by a
 rate. PyAV decodes, and of most files only what the sampled frames need; decord jumps to them in files where
-that cannot be told and decord is right. PyAV takes over where decord gives up. ``import indexer.video`` loads
-neither.
+that cannot be told and decord is right; torchcodec decodes on a GPU. PyAV takes over where another gives up.
+``import indexer.video`` loads none of them.
 
 The parts: :mod:`indexer.container` opens a file, :mod:`indexer.probe` looks at it,
-:mod:`indexer.decode_decord` and :mod:`indexer.decode_pyav` read it, :mod:`indexer.picture` makes its
-frames upright.
+:mod:`indexer.decode_decord`, :mod:`indexer.decode_pyav` and :mod:`indexer.decode_torchcodec` read it,
+:mod:`indexer.picture` makes its frames upright.
 
 Decoding a hostile file can hang or crash a decoder: callers decode in a worker process under a
 watchdog that counts the time between frames.
@@ -22,6 +22,7 @@ from pathlib import Path
 from indexer.container import printable
 from indexer.decode_decord import DecordGaveUpError, decord_samples
 from indexer.decode_pyav import pyav_samples
+from indexer.decode_torchcodec import TorchcodecGaveUpError, torchcodec_samples
 from indexer.errors import InputError, VideoError
 from indexer.frames import sample_times
 from indexer.packet_skipping import may_skip_packets
@@ -52,14 +53,20 @@ Decoding = Generator[SampledFrame, None, DecodeOutcome]
 
 _DECORD_CONTAINERS = frozenset({"mp4", "matroska", "flv"})
 _DECORD_CODECS = frozenset({"h264", "hevc", "vp9", "mjpeg"})
+_NVDEC_CONTAINERS = frozenset({"mp4", "matroska", "flv"})
+_NVDEC_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "av1"})
+_NVDEC_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 
 
-def choose_decoder(info: VideoInfo) -> DecoderName:
-    """PyAV, which decodes only what is needed for the sampled frames; decord where PyAV would decode everything.
+def choose_decoder(info: VideoInfo, device: str | None = None) -> DecoderName:
+    """torchcodec on ``device``, where that is given and it is right about the file; else PyAV, which decodes only
+    what is needed for the sampled frames; decord where PyAV would decode everything.
 
     That was measured (``vclip bench speed --part peers``): wherever packets can be told apart decord takes about
     twice PyAV's time, so it is left the files of its kinds without usable times.
     """
+    if device is not None and torchcodec_is_right_about(info):
+        return "torchcodec"
     return "decord" if not may_skip_packets(info) and decord_is_right_about(info) and _has_decord() else "pyav"
 
 
@@ -80,6 +87,21 @@ def decord_is_right_about(info: VideoInfo) -> bool:
     )
 
 
+def torchcodec_is_right_about(info: VideoInfo) -> bool:
+    """Whether torchcodec was measured to decode such a file rightly, of those that an NVIDIA GPU can decode.
+
+    On the CPU, torchcodec 0.17 was right on every file of these kinds; on MPEG-TS, MPEG-PS, AVI and raw streams it
+    was not. Turned and mirrored pictures are left to PyAV, because only a GPU could show whether it turns them.
+    """
+    return (
+        info.container in _NVDEC_CONTAINERS
+        and info.codec in _NVDEC_CODECS
+        and info.pixel_format in _NVDEC_FORMATS
+        and not (info.is_hdr or info.is_mirrored or info.rotation_degrees)
+        and _is_utf8(info.path)
+    )
+
+
 def _is_utf8(path: Path) -> bool:
     try:
         str(path).encode("utf-8")
@@ -92,7 +114,9 @@ def _has_decord() -> bool:
     return importlib.util.find_spec("decord") is not None
 
 
-def decode(path: Path, info: VideoInfo, period_seconds: float, *, threads: int = 1) -> Decoding:
+def decode(
+    path: Path, info: VideoInfo, period_seconds: float, *, threads: int = 1, device: str | None = None
+) -> Decoding:
     """The frames shown at 0, T, 2T … until the picture's real end, one at a time.
 
     Nothing is collected: one decoded frame is held. How it ended is the generator's return value,
@@ -103,6 +127,8 @@ def decode(path: Path, info: VideoInfo, period_seconds: float, *, threads: int =
         info: what :func:`probe` said of it.
         period_seconds: T, above 0.
         threads: decoding threads, at least 1.
+        device: where torchcodec decodes what it is right about, if
+            :func:`indexer.decode_torchcodec.why_not` has nothing against it; None: it decodes nothing.
 
     Yields:
         every index from 0, in order and once.
@@ -118,12 +144,14 @@ def decode(path: Path, info: VideoInfo, period_seconds: float, *, threads: int =
     if threads < 1:
         raise InputError(f"threads must be 1 or more, not {threads}")
     progress = Progress()
-    decoder = choose_decoder(info)
-    if decoder == "decord":
-        try:
+    decoder = choose_decoder(info, device)
+    try:
+        if decoder == "torchcodec":
+            yield from torchcodec_samples(path, info, period_seconds, threads, progress, device or "cpu")
+        elif decoder == "decord":
             yield from decord_samples(path, info, period_seconds, threads, progress)
-        except DecordGaveUpError:
-            decoder = "pyav"
+    except (DecordGaveUpError, TorchcodecGaveUpError):
+        decoder = "pyav"
     if decoder == "pyav":
         yield from pyav_samples(path, info, period_seconds, threads, progress)
     if progress.next_index == 0:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from indexer.frames import PictureSpec
 
-DecoderName = Literal["decord", "pyav"]
+DecoderName = Literal["decord", "pyav", "torchcodec"]
 DurationSource = Literal["picture", "file", "none"]
 
 

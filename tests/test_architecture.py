@@ -10,7 +10,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("torch", "open_clip", "faiss", "lancedb", "decord", "av", "numpy", "scipy", "rich", "pyarrow", "optuna")
+HEAVY = (
+    "torch",
+    "open_clip",
+    "faiss",
+    "lancedb",
+    "decord",
+    "av",
+    "torchcodec",
+    "numpy",
+    "scipy",
+    "rich",
+    "pyarrow",
+    "optuna",
+)
 FORBIDDEN = {
     "indexer": {"searcher", "bench", "vclipper", "click"},
     "searcher": {"torch", "open_clip", "click", "bench", "vclipper", "av", "decord", "lancedb"},

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexer import decode_decord, decode_pyav, video
+from indexer import decode_decord, decode_pyav, decode_torchcodec, video
 from indexer.container import open_container
 from indexer.decode_decord import DecordGaveUpError
 from indexer.errors import InputError, VideoError
@@ -66,6 +66,24 @@ RIGHT_FOR_DECORD = {
 }
 
 
+RIGHT_FOR_TORCHCODEC = {
+    *(RIGHT_FOR_DECORD - {"mp4-variable-rate", "mkv-variable-rate"}),
+    "mp4-h264-open-groups",
+    "mkv-h264-open-groups",
+    "mp4-hevc-open-groups",
+    "mkv-hevc-open-groups",
+    "webm-vp8",
+    "webm-no-duration",
+    "mov-prores",
+    "mp4-mpeg4",
+    "mp4-av1",
+    "webm-av1",
+    "avi-mjpeg",
+    "gif",
+    "mp4-edit-list",
+}
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], media.MadeVideo]:
     """Makes each test video once."""
@@ -102,13 +120,21 @@ def read_all(
 
 
 def only_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "choose_decoder", lambda info: "pyav")
+    monkeypatch.setattr(video, "choose_decoder", lambda info, device=None: "pyav")
 
 
 def only_decord(monkeypatch: pytest.MonkeyPatch) -> None:
     if not DECORD_IS_HERE:
         pytest.skip("decord is not installed")
-    monkeypatch.setattr(video, "choose_decoder", lambda info: "decord")
+    monkeypatch.setattr(video, "choose_decoder", lambda info, device=None: "decord")
+
+
+def only_torchcodec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, but on the CPU; PyAV may not step in."""
+    if reason := decode_torchcodec.why_not("cpu"):
+        pytest.skip(reason)
+    monkeypatch.setattr(video, "choose_decoder", lambda info, device=None: "torchcodec")
+    monkeypatch.setattr(video, "pyav_samples", lambda *args: pytest.fail("torchcodec gave up"))
 
 
 def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,19 +145,20 @@ def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 # --------------------------------------------------------------------------------------- contract
 
 
-WAYS = [("chosen", 0.7), ("chosen", 2.0), ("decord", 0.7), ("decord", 2.0), ("in order", 0.7)]
+WAYS = [("chosen", 0.7), ("chosen", 2.0), ("decord", 0.7), ("decord", 2.0), ("in order", 0.7), ("torchcodec", 0.7)]
+RIGHT_NAMES = {"decord": RIGHT_FOR_DECORD, "torchcodec": RIGHT_FOR_TORCHCODEC}
 
 
 @pytest.mark.parametrize(
     ("name", "way", "period_seconds"),
-    [(name, *way) for name in NAMES for way in WAYS if way[0] != "decord" or name in RIGHT_FOR_DECORD],
+    [(name, *way) for name in NAMES for way in WAYS if name in RIGHT_NAMES.get(way[0], NAMES)],
 )
 def test_the_frames_are_those_shown(
     name: str, way: str, period_seconds: float, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = made(name)
     if way != "chosen":
-        {"decord": only_decord, "in order": in_order}[way](monkeypatch)
+        {"decord": only_decord, "in order": in_order, "torchcodec": only_torchcodec}[way](monkeypatch)
     numbers, outcome = read_all(clip.path, period_seconds)
     assert numbers == clip.expected(period_seconds)
     assert outcome.complete, outcome.reason
@@ -774,7 +801,7 @@ def test_three_hours_in_flat_memory(
     )
     clip = media.make(path, recipe) if not path.exists() else media._made(path, recipe)
     if way != "chosen":
-        {"decord": only_decord, "in order": in_order}[way](monkeypatch)
+        {"decord": only_decord, "in order": in_order, "torchcodec": only_torchcodec}[way](monkeypatch)
     numbers: list[int] = []
     peaks_kib: list[int] = []
     for frame in decode(clip.path, probe(clip.path), 2.0):

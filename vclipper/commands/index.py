@@ -30,6 +30,7 @@ INTERRUPTED = 130
     help='Leave out what matches, as in .gitignore; also: .vclipignore files. E.g. "private/".',
 )
 @click.option("--no-thumbnails", is_flag=True, help="Keep no small pictures for the page.")
+@click.option("--no-nvdec", is_flag=True, help="Decode on the CPU only, also where torchcodec and a GPU could.")
 @click.option("--prune", is_flag=True, help="Take out videos whose files are gone.")
 @click.option(
     "--decode-timeout",
@@ -60,6 +61,7 @@ def index(
     force: bool,
     exclude: tuple[str, ...],
     no_thumbnails: bool,
+    no_nvdec: bool,
     prune: bool,
     decode_timeout: float,
     index_type: str | None,
@@ -77,6 +79,7 @@ def index(
         force=force,
         prune=prune,
         thumbnails=not no_thumbnails,
+        nvdec=not no_nvdec,
         exclude=exclude,
         decode_timeout_seconds=decode_timeout,
         index_type=index_type,
