@@ -92,7 +92,7 @@ def measure(
         else:
             made[name] = _make(name, contender, flat, folder / f"{name}-{rows}")
             note(f"{name} made in {made[name][1].build_seconds:.0f} s")
-    exact = judge(flat, asked, k)
+    exact = truth(folder / f"frames-{rows}", flat, asked, k)
     found, times = _ask_all({name: ask for name, (ask, _) in made.items()}, asked, k, 1e3 * cap_seconds)
     for name, (_, result) in made.items():
         recall = mean_recall(found[name], list(exact[: len(found[name])]))
@@ -178,6 +178,14 @@ def _segment(name: str, start: int, rows: int) -> Segment:
         np.zeros(rows, np.float32),
         lambda: nothing,
     )
+
+
+def truth(folder: Path, flat: FlatIndex, asked: Float32, k: int) -> Ids:
+    """As :func:`judge`, kept beside the frames."""
+    file = folder / f"truth-{len(asked)}-{k}.npy"
+    if not file.exists():
+        np.save(file, judge(flat, asked, k))
+    return np.asarray(np.load(file), np.int64)
 
 
 def judge(flat: FlatIndex, asked: Float32, k: int) -> Ids:
