@@ -939,11 +939,17 @@ def gpu(rows: str, style: str) -> int:
         click.echo(f"bench gpu skipped: {reason}")
         return GPU_SKIPPED
     from bench import gpu as figures
+    from indexer.devices import ALL, found_devices
 
     for line in figures.check():
         click.echo(line)
     limit = figures.limits()
-    lines = [figures.encoder_line(limit), *figures.search_lines(limit, [int(size) for size in rows.split(",")])]
+    gpus = found_devices(ALL)
+    lines = [
+        *figures.encoder_lines(limit, gpus),
+        *figures.decoder_lines(gpus[0]),
+        *figures.search_lines(limit, [int(size) for size in rows.split(",")]),
+    ]
     click.echo(figures.table(limit, lines).text(markdown=style == "markdown"))
     return 0
 
