@@ -6,8 +6,6 @@ import re
 
 from indexer.errors import InputError, ModelError
 
-AUTO = "auto"
-CPU = "cpu"
 ALL = "all"
 _GPU = re.compile(r"cuda(:\d+)?")
 _CHOICES = "Give auto, cpu, cuda, cuda:N, several GPUs (cuda:0,cuda:1), or all"

@@ -56,17 +56,33 @@ class PictureTower(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
 
 
 class TorchPictures:
-    """Runs a tower where its weights lie, one operation after the other."""
+    """Runs a tower where its weights lie, one operation after the other; one thread at a time.
+
+    On a GPU convolutions get their weights in the order of the pictures' bytes, colours innermost, which spares
+    its tensor cores a copy. The tower's type there is float16 (:func:`indexer.encoder._create`), which keeps three
+    bits more of a value than bfloat16 at the same speed.
+    """
 
     def __init__(self, tower: PictureTower) -> None:
         self._tower = tower
+        self._staging: Tensor | None = None
+        if tower.mean.is_cuda:
+            tower.network.visual.to(memory_format=torch.channels_last)
 
     def features(self, pictures: UInt8) -> Float32:
         """(b, H, W, 3) uint8 RGB → (b, D) float32."""
         with torch.inference_mode():
-            on_device = torch.from_numpy(pictures).to(self._tower.mean.device)
-            features: Float32 = self._tower(on_device).cpu().numpy()
+            features: Float32 = self._tower(self._uploaded(torch.from_numpy(pictures))).cpu().numpy()
             return features
+
+    def _uploaded(self, pictures: Tensor) -> Tensor:
+        """The bytes where the weights lie; a GPU fetches them by itself from memory that stays in its place."""
+        device = self._tower.mean.device
+        if device.type != "cuda":
+            return pictures.to(device)
+        if self._staging is None or self._staging.shape != pictures.shape:
+            self._staging = torch.empty(pictures.shape, dtype=torch.uint8, pin_memory=True)
+        return self._staging.copy_(pictures).to(device, non_blocking=True)
 
 
 def round_to_bfloat16(tower: PictureTower) -> Callable[[], None]:

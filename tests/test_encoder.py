@@ -150,3 +150,12 @@ def test_pickled_weights_in_a_folder_are_refused(tmp_path):
 def test_what_is_on_this_machine_is_loaded_without_asking_the_network(monkeypatch):
     monkeypatch.setattr("socket.getaddrinfo", lambda *args, **kwargs: pytest.fail("the network was asked"))
     assert load_encoder("demo", "cpu").demo_only
+
+
+@pytest.mark.gpu
+def test_a_gpu_sees_what_the_cpu_sees(encoder):
+    on_gpu = load_encoder("demo", "cuda:0")
+    for count in (1, 3, 3):  # the memory from which the GPU copies is made anew for another size
+        some = pictures()[:count]
+        cosines = (encode_images(on_gpu, some) * encode_images(encoder, some)).sum(axis=1)
+        assert cosines.min() > 0.999
