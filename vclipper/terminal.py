@@ -116,14 +116,14 @@ def print_stills(moments: Iterable[ExportMoment]) -> None:
         return
     from textual_image.renderable import Image  # asks the terminal what it can
 
-    from vclipper.export.still import still
+    from indexer.stills import picture_at
 
     for rank, moment in enumerate(moments, 1):
         click.echo(
             f"{rank}  {timecode(moment.start_seconds)} – {timecode(moment.end_seconds)}  {short_path(moment.path)}"
         )
         try:
-            picture = still(moment.path, (moment.start_seconds + moment.end_seconds) / 2)
+            picture = picture_at(moment.path, (moment.start_seconds + moment.end_seconds) / 2)
             out.print(Image(picture, width=_STILL_COLUMNS, height="auto"))
         except VideoError as error:
             click.echo(f"   no picture: {error.message}")

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 from indexer.container import printable
 from indexer.errors import VideoError
+from indexer.stills import picture_at
 from vclipper.export.footage import Footage
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output
-from vclipper.export.still import still
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _QUALITY = 82
+#: Twice the size shown, for fine screens and printers.
+_LARGEST = (480, 360)
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -103,7 +105,7 @@ def _picture(moment: ExportMoment, output: Output, footage: Footage) -> bytes | 
     """The still from the middle as a JPEG, else the thumbnail that is kept of it."""
     try:
         with footage.opened(moment.path) as path:
-            return _jpeg(still(path, _middle(moment)))
+            return _jpeg(picture_at(path, _middle(moment)))
     except VideoError as error:
         kept = footage.thumbnail(moment.path, _middle(moment))
         output.note(f"{'with a small picture of the library' if kept else 'without a picture'}: {error.message}")
@@ -116,6 +118,7 @@ def _middle(moment: ExportMoment) -> float:
 
 def _jpeg(picture: Image) -> bytes:
     buffer = io.BytesIO()
+    picture.thumbnail(_LARGEST)
     picture.save(buffer, "jpeg", quality=_QUALITY)
     return buffer.getvalue()
 
