@@ -23,15 +23,15 @@ from searcher.settings import DEFAULT_MIN_SCORE, SearchSettings
 from searcher.similarity import Float32
 
 #: Moments whose mean vectors are this close show the same thing (two copies, two takes of a still scene).
-SAME_COSINE = 0.97
+SAME_COSINE = 0.98
 #: Two moments of one video that share more than this part of the shorter one are one answer, told twice.
 MAX_OVERLAP = 0.5
 
 
 #: The first moment's deviations for queries whose answer is not in the corpus: their median grows with the
 #: logarithm of the corpus (caption features, 374 to 113,620 frames; docs/benchmarks.md).
-NOISE_PER_LOG_FRAME = 0.39
-NOISE_OFFSET = 0.28
+NOISE_PER_LOG_FRAME = 0.41
+NOISE_OFFSET = -0.26
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,40 @@
 """How well a whole video answers a query, comparable between videos, queries and corpora.
 
-Two things are measured, each in two spaces. The *best stretch* is the cosine of the query with the mean vector
-of the best half minute: what its frames have in common, which single frames show with noise. The *best
-combination* is the cosine with the sum of a few frames chosen one after another to come as near to the query as
-they can (matching pursuit): a query names several things that no single frame need show together. The spaces are
-the encoder's own, and the same one *whitened* by the corpus: along the directions in which all its frames differ
-most anyway, differences count less (after LDA detectors, Hariharan et al. 2012, with a quarter instead of a half
-as exponent). All four are expressed in standard deviations of the corpus for this query and averaged.
+Two things are measured. The *best combination* is the cosine of the query with the sum of a few frames chosen one
+after another to come as near to the query as they can (matching pursuit): a query names several things that no
+single frame need show together. The *best stretch* is the cosine with the mean vector of the best quarter, half
+and whole minute, averaged: what its frames have in common, which single frames show with noise.
+
+A video that shows much comes near to anything by chance. So the same is asked of it with random vectors, and most
+of what they get, the *level of chance* of the video, is subtracted.
+
+Both are measured in two spaces: the encoder's own, and the same one *whitened* by the corpus
+(:mod:`searcher.whitening`), where there are frames enough to say what is usual. In each they are expressed in
+standard deviations of the corpus for this query, and averaged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from indexer.recent import Recent
-from indexer.vectors import Float32
+from indexer.vectors import Float32, unit
 from searcher.structure import Floats, Places, Structure
 from searcher.whitening import Whitening
 
-#: Length of the stretch that is compared as a whole.
-STRETCH_SECONDS = 34.0
+#: Lengths of the stretches that are compared as a whole, the shortest first.
+STRETCHES_SECONDS = (18.0, 34.0, 66.0)
+#: What a combination counts, a stretch counting 1.
+COMBINATION_WEIGHT = 1.5
 #: The frames that are combined lie within this much of a video, around its best stretch.
 COMBINED_WITHIN_SECONDS = 150.0
+#: Random vectors that tell a video's level of chance, and how much of it is subtracted.
+CHANCE_QUERIES = 16
+CHANCE_WEIGHT = 0.75
 #: A smaller corpus (10 minutes at one frame every 2 s) says too little about what is usual.
 MIN_BACKGROUND_FRAMES = 300
 #: What a process keeps of the videos that queries came across: about a thousand clips of 150 s.
@@ -47,12 +56,29 @@ class Frames:
     period_seconds: float
 
     @cached_property
-    def stretches(self) -> tuple[Places, Places, Floats]:
-        """The stretch around each frame: first frames, one past the last, lengths of the sums; (n,) each."""
-        half_width = int(STRETCH_SECONDS / self.period_seconds / 2)
+    def stretches(self) -> list[tuple[Places, Places, Floats]]:
+        """Of each length the stretch around each frame: first frames, one past the last, lengths of the sums."""
+        return [self._stretches(int(seconds / self.period_seconds / 2)) for seconds in STRETCHES_SECONDS]
+
+    def _stretches(self, half_width: int) -> tuple[Places, Places, Floats]:
         centres = np.arange(len(self.vectors))
         first, end = np.maximum(centres - half_width, 0), np.minimum(centres + half_width + 1, len(centres))
         return first, end, self.structure.lengths(first, end)
+
+    def above_chance(self, query: Float32, best_frames: int) -> float:
+        """What it answers to a query, (D,) unit, less most of what it answers to random vectors: cosines."""
+        return float(answers(query[None], self, best_frames)[0]) - CHANCE_WEIGHT * self.chance(best_frames)
+
+    def chance(self, best_frames: int) -> float:
+        """What the video answers to random vectors on average, a cosine."""
+        if best_frames not in self._levels:
+            found = answers(_random_vectors(self.vectors.shape[1]), self, best_frames)
+            self._levels[best_frames] = float(found.mean())
+        return self._levels[best_frames]
+
+    @cached_property
+    def _levels(self) -> dict[int, float]:
+        return {}
 
     @property
     def nbytes(self) -> int:
@@ -75,14 +101,20 @@ class Prepared:
             return cls(plain, None)
         whitened = whitening.frames(vectors)
         # No stretch reaches further beyond the part it belongs to than half its length.
-        return cls(
-            plain, Frames(whitened, Structure.of(whitened, period_seconds, STRETCH_SECONDS), period_seconds)
-        )
+        reach_seconds = STRETCHES_SECONDS[-1]
+        return cls(plain, Frames(whitened, Structure.of(whitened, period_seconds, reach_seconds), period_seconds))
 
     @property
     def nbytes(self) -> int:
         """Memory it takes."""
         return self.plain.nbytes + (0 if self.whitened is None else self.whitened.nbytes)
+
+
+@lru_cache(maxsize=4)
+def _random_vectors(dimension: int) -> Float32:
+    """The same for all videos, so that their luck is the same."""
+    drawn = np.random.default_rng(0).standard_normal((CHANCE_QUERIES, dimension))
+    return unit(drawn.astype(np.float32))
 
 
 class PreparedVideos:
@@ -146,58 +178,77 @@ class Asked:
 
 
 def relevance(asked: Asked, video: Prepared, best_frames: int) -> float:
-    """How well a video answers, in standard deviations above the corpus's frames.
+    """How well a video answers, in standard deviations above the corpus's frames and above chance.
 
     Args:
         asked: the query.
         video: V_E and how they resemble each other, whitened and not.
         best_frames: how many frames are combined.
     """
-    plain = asked.background.standard(answer(asked.vector, video.plain, best_frames))
+    plain = asked.background.standard(video.plain.above_chance(asked.vector, best_frames))
     if asked.whitened is None or video.whitened is None:
         return plain
-    return (plain + answer(asked.whitened, video.whitened, best_frames) / asked.whitened_deviation) / 2
+    return (plain + video.whitened.above_chance(asked.whitened, best_frames) / asked.whitened_deviation) / 2
 
 
-def answer(query: Float32, frames: Frames, best_frames: int) -> float:
-    """The mean of :func:`best_stretch` and :func:`best_combination`, a cosine."""
-    similarity = frames.vectors @ query
-    stretch, centre = best_stretch(similarity, frames)
-    reach = round(COMBINED_WITHIN_SECONDS / frames.period_seconds / 2)
-    first = max(0, min(centre - reach, len(similarity) - 2 * reach - 1))
-    near = slice(first, first + 2 * reach + 1)
-    return (stretch + best_combination(similarity[near], frames.vectors[near], best_frames)) / 2
-
-
-def best_stretch(similarity: Float32, frames: Frames) -> tuple[float, int]:
-    """The best cosine of a query with the mean of :data:`STRETCH_SECONDS` around a frame; which frame.
+def answers(queries: Float32, frames: Frames, best_frames: int) -> Float32:
+    """What a video answers to each query: the weighted mean of its best stretches and best combination, cosines.
 
     Args:
-        similarity: S_c, (n,). frames: what it was taken of.
+        queries: (b, D) unit. frames: of the video. best_frames: how many are combined.
+
+    Returns:
+        (b,) float32.
     """
-    first, end, lengths = frames.stretches
-    sums = np.zeros(len(similarity) + 1)
-    np.cumsum(similarity, dtype=np.float64, out=sums[1:])
-    cosines = (sums[end] - sums[first]) / lengths
-    best = int(np.argmax(cosines))
-    return float(cosines[best]), best
+    similarity = frames.vectors @ queries.T
+    stretches, centres = best_stretches(similarity, frames)
+    reach = round(COMBINED_WITHIN_SECONDS / frames.period_seconds / 2)
+    firsts = np.clip(centres - reach, 0, max(0, len(similarity) - 2 * reach - 1))
+    combined = np.empty_like(stretches)
+    for first in np.unique(firsts):
+        near, asked = slice(first, first + 2 * reach + 1), firsts == first
+        combined[asked] = best_combinations(similarity[near, asked], frames.vectors[near], best_frames)
+    mixed: Float32 = ((COMBINATION_WEIGHT * combined + stretches) / (COMBINATION_WEIGHT + 1)).astype(np.float32)
+    return mixed
 
 
-def best_combination(similarity: Float32, vectors: Float32, count: int) -> float:
-    """The cosine of a query with the sum of up to ``count`` frames, chosen greedily.
+def best_stretches(similarity: Float32, frames: Frames) -> tuple[Floats, Places]:
+    """The best cosine of each query with the mean of a stretch around a frame, averaged over the lengths.
+
+    Args:
+        similarity: (n, b), of n frames with b queries. frames: what it was taken of.
+
+    Returns:
+        (b,) float64 cosines; (b,) frames around which the middle one of :data:`STRETCHES_SECONDS` is best.
+    """
+    sums = np.zeros((len(similarity) + 1, similarity.shape[1]))
+    similarity.cumsum(axis=0, out=sums[1:])
+    cosines = [(sums[end] - sums[first]) / lengths[:, None] for first, end, lengths in frames.stretches]
+    best: Floats = np.mean([of_length.max(axis=0) for of_length in cosines], axis=0)
+    centres: Places = cosines[len(cosines) // 2].argmax(axis=0)
+    return best, centres
+
+
+def best_combinations(similarity: Float32, vectors: Float32, count: int) -> Float32:
+    """The cosine of each query with the sum of up to ``count`` frames, chosen greedily.
 
     Each step takes the frame with which the sum's cosine is largest, even where it falls by that: what few
     frames agree on is worth less than what many do.
 
     Args:
-        similarity: S_c, (n,). vectors: V_E, (n, D). count: 1 or more.
+        similarity: (n, b), of n frames with b queries. vectors: (n, D). count: 1 or more.
+
+    Returns:
+        (b,) float32.
     """
-    left = similarity.copy()
-    along, dot, square = np.zeros_like(left), 0.0, 0.0
+    left, queries = similarity.copy(), np.arange(similarity.shape[1])
+    along = np.zeros_like(left)
+    dot, square = np.zeros_like(left[0]), np.zeros_like(left[0])
     for _ in range(min(count, len(left))):
         cosines = (dot + left) / np.sqrt(np.maximum(square + 2 * along + 1, 1e-12))
-        best = int(np.argmax(cosines))
-        dot, square = dot + float(left[best]), square + 2 * float(along[best]) + 1
-        along = along + vectors @ vectors[best]
-        left[best] = -np.inf
-    return dot / float(np.sqrt(max(square, 1e-12)))
+        best = cosines.argmax(axis=0)
+        dot, square = dot + left[best, queries], square + 2 * along[best, queries] + 1
+        along += vectors @ vectors[best].T
+        left[best, queries] = -np.inf
+    found: Float32 = dot / np.sqrt(np.maximum(square, 1e-12))
+    return found

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 from indexer.frame_index import Moments
 from indexer.vectors import unit
 from searcher.relevance import (
-    STRETCH_SECONDS,
+    CHANCE_WEIGHT,
+    COMBINATION_WEIGHT,
+    STRETCHES_SECONDS,
     Asked,
     Background,
     Frames,
     Prepared,
     PreparedVideos,
-    answer,
-    best_combination,
-    best_stretch,
+    answers,
+    best_combinations,
+    best_stretches,
     relevance,
 )
 from searcher.structure import Structure
@@ -34,32 +36,50 @@ def frames(vectors, period=2.0) -> Frames:
     return Frames(v, Structure.of(v, period), period)
 
 
-def test_best_stretch_by_hand():
-    video = frames([X, Y, Z, Z], period=17.0)  # 34 s are one frame on each side
-    # Around frame 0: X + Y, whose cosine with (X + Y)/√2 is 1; around frame 1: X + Y + Z, (2/√2)/√3 = 0.8165.
-    assert best_stretch(video.vectors @ unit(X + Y), video) == (pytest.approx(1.0), 0)
-    assert best_stretch(video.vectors @ Z, video) == (pytest.approx(1.0), 3)
+def stretch(query, video: Frames) -> tuple[float, int]:
+    best, centres = best_stretches(video.vectors @ query[:, None], video)
+    return float(best[0]), int(centres[0])
 
 
-def test_best_combination_adds_what_one_frame_lacks():
-    vectors = np.stack([X, Z, Z, Y])
-    similarity = vectors @ unit(X + Y)
+def combination(query, vectors, count) -> float:
+    return float(best_combinations(vectors @ query[:, None], vectors, count)[0])
+
+
+def answer(query, video: Frames, count) -> float:
+    return float(answers(query[None], video, count)[0])
+
+
+def mixed(combined, stretched) -> float:
+    """What :func:`answers` makes of the two."""
+    return (COMBINATION_WEIGHT * combined + stretched) / (COMBINATION_WEIGHT + 1)
+
+
+def test_best_stretches_by_hand():
+    # At 17 s a frame 18 s are one frame alone, 34 s one on each side; 66 s too.
+    video = frames([X, Y, Z, Z], period=17.0)
+    # The frame X or Y alone has a cosine of 1/√2 with (X + Y)/√2. Around frame 0 lie X and Y, which have 1.
+    assert stretch(unit(X + Y), video) == (pytest.approx((math.sqrt(0.5) + 1 + 1) / 3), 0)
+    # Z alone: 1; around frame 3: Z and Z.
+    assert stretch(Z, video) == (pytest.approx(1.0), 3)
+
+
+def test_best_combinations_add_what_one_frame_lacks():
+    vectors, query = np.stack([X, Z, Z, Y]), unit(X + Y)
     # One frame answers (X + Y)/√2 with 0.707, X and Y together with 1; a third can only be Z: (2/√2)/√3.
-    assert best_combination(similarity, vectors, 1) == pytest.approx(math.sqrt(0.5))
-    assert best_combination(similarity, vectors, 2) == pytest.approx(1.0)
-    assert best_combination(similarity, vectors, 3) == pytest.approx(math.sqrt(2 / 3))
+    assert combination(query, vectors, 1) == pytest.approx(math.sqrt(0.5))
+    assert combination(query, vectors, 2) == pytest.approx(1.0)
+    assert combination(query, vectors, 3) == pytest.approx(math.sqrt(2 / 3))
 
 
 def test_a_video_shorter_than_the_combination_is_taken_whole():
-    vectors = np.stack([X, Y])
-    assert best_combination(vectors @ unit(X + Y), vectors, 5) == pytest.approx(1.0)
+    assert combination(unit(X + Y), np.stack([X, Y]), 5) == pytest.approx(1.0)
     assert answer(X, frames(X[None]), 5) == pytest.approx(1.0)
 
 
 def test_frames_far_from_the_best_stretch_are_not_combined():
     # 200 frames of 2 s: X for the first 20, Y only at the end, 340 s later.
     vectors = np.concatenate([np.tile(X, (20, 1)), np.tile(Z, (170, 1)), np.tile(Y, (10, 1))])
-    # The best stretch is X alone; so is the best combination within 150 s: 2/√5 each.
+    # The best stretches are X alone, of every length; so is the best combination within 150 s: 2/√5 each.
     assert answer(unit(2 * X + Y), frames(vectors), 2) == pytest.approx(2 / math.sqrt(5), abs=1e-6)
 
 
@@ -68,18 +88,35 @@ def test_stretches_of_long_videos_are_those_of_the_whole(n, seed):
     """The parts in which the structure is kept do not show."""
     video = frames(unit(np.random.default_rng(seed).standard_normal((n, 5))))
     query = unit(np.random.default_rng(seed + 1).standard_normal(5))
-    windows = [video.vectors[max(0, i - 8) : i + 9].sum(axis=0) for i in range(n)]
-    expected = max(float(w @ query) / float(np.linalg.norm(w)) for w in windows)
-    for kept in (video, Frames(video.vectors, Structure.of(video.vectors, 2.0, STRETCH_SECONDS), 2.0)):
-        assert best_stretch(video.vectors @ query, kept)[0] == pytest.approx(expected, abs=1e-4)
+    expected = []
+    for half in (int(seconds / 4) for seconds in STRETCHES_SECONDS):
+        windows = [video.vectors[max(0, i - half) : i + half + 1].sum(axis=0) for i in range(n)]
+        expected.append(max(float(w @ query) / float(np.linalg.norm(w)) for w in windows))
+    assert stretch(query, video)[0] == pytest.approx(np.mean(expected), abs=1e-4)
 
 
 @given(st.integers(1, 60), st.integers(0, 1000), st.integers(1, 8))
 def test_a_combination_is_a_cosine_and_never_misses_the_best_frame(n, seed, count):
     vectors = unit(np.random.default_rng(seed).standard_normal((n, 6)))
-    similarity = vectors @ unit(np.random.default_rng(seed + 1).standard_normal(6))
-    assert -1.0001 <= best_combination(similarity, vectors, count) <= 1.0001
-    assert best_combination(similarity, vectors, 1) == pytest.approx(float(similarity.max()), abs=1e-5)
+    query = unit(np.random.default_rng(seed + 1).standard_normal(6))
+    assert -1.0001 <= combination(query, vectors, count) <= 1.0001
+    assert combination(query, vectors, 1) == pytest.approx(float((vectors @ query).max()), abs=1e-5)
+
+
+@given(st.integers(1, 400), st.integers(0, 1000), st.integers(1, 6))
+def test_queries_asked_together_get_what_each_gets_alone(n, seed, count):
+    random = np.random.default_rng(seed)
+    video, queries = frames(unit(random.standard_normal((n, 6)))), unit(random.standard_normal((5, 6)))
+    alone = [answer(query, video, count) for query in queries]
+    assert answers(queries, video, count) == pytest.approx(alone, abs=1e-5)
+
+
+def test_an_answer_mixes_both():
+    vectors, query = np.stack([X, Z, Z, Y]), unit(X + Y)
+    video = frames(vectors, 17.0)
+    assert answer(query, video, 2) == pytest.approx(
+        mixed(combination(query, vectors, 2), stretch(query, video)[0])
+    )
 
 
 def made(rows=4000, seed=0):
@@ -128,7 +165,7 @@ def test_the_deviation_of_whitened_cosines_is_about_right():
     assert whitening.deviation(query) == pytest.approx((whitening.frames(corpus) @ query).std(), rel=0.2)
 
 
-def test_relevance_is_the_mean_of_both_spaces_in_deviations():
+def test_relevance_is_the_mean_of_both_spaces_in_deviations_above_chance():
     corpus = unit(made(600))
     query = unit(np.arange(12.0))
     background = Background(float((corpus @ query).mean()), float((corpus @ query).std()), 600)
@@ -136,10 +173,18 @@ def test_relevance_is_the_mean_of_both_spaces_in_deviations():
     video = Prepared.of(corpus[:30], 2.0, whitening)
     plain = relevance(Asked.of(query, background, None), video, 5)
     both = relevance(Asked.of(query, background, whitening), video, 5)
-    assert plain == pytest.approx(background.standard(answer(query, video.plain, 5)))
+    level = CHANCE_WEIGHT * video.plain.chance(5)
+    assert plain == pytest.approx(background.standard(answer(query, video.plain, 5) - level))
     whitened = whitening.query(query)
-    other = answer(whitened, video.whitened, 5) / whitening.deviation(whitened)
-    assert both == pytest.approx((plain + other) / 2)
+    other = answer(whitened, video.whitened, 5) - CHANCE_WEIGHT * video.whitened.chance(5)
+    assert both == pytest.approx((plain + other / whitening.deviation(whitened)) / 2)
+
+
+def test_a_video_that_shows_much_has_a_higher_level_of_chance():
+    random = np.random.default_rng(0)
+    one_scene = unit(random.standard_normal(40) + 0.2 * random.standard_normal((75, 40)))
+    many_things = unit(random.standard_normal((75, 40)))
+    assert frames(many_things).chance(5) > frames(one_scene).chance(5) + 0.1
 
 
 def test_frames_that_are_all_alike_give_numbers():
