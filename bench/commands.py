@@ -893,11 +893,14 @@ def scale(
 @click.option("--sizes", default="10000,100000,1000000", show_default=True, help="Frames at which runs are timed.")
 @click.option("--runs", default=20, show_default=True, help="Of one new video, at each size; half as many of ten.")
 @click.option(
+    "--frames", "video_frames", default=75, show_default=True, help="Of each video; a divisor of 64,800."
+)
+@click.option(
     "--work", type=click.Path(path_type=Path), required=True, help="Where the library lies; may be there."
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Also draw cost against size, as SVG.")
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
-def growth(sizes: str, runs: int, work: Path, plot: Path | None, style: str) -> None:
+def growth(sizes: str, runs: int, video_frames: int, work: Path, plot: Path | None, style: str) -> None:
     """Grow a library with synthetic videos: what does a run with a few new ones cost at each size?"""
     from bench import growth as growing
 
@@ -905,7 +908,8 @@ def growth(sizes: str, runs: int, work: Path, plot: Path | None, style: str) -> 
         what = f"{done.videos} new" if isinstance(done, growing.Run) else f"{done.files} files merged"
         _note(f"{done.rows:,} frames, {what}: {1e3 * done.seconds:.0f} ms")
 
-    timings, mergings = growing.measure(work, [int(size) for size in sizes.split(",")], runs, note)
+    wanted = [int(size) for size in sizes.split(",")]
+    timings, mergings = growing.measure(work, wanted, runs, video_frames, note)
     if plot:
         growing.draw(timings, plot)
     for grid in (growing.table(timings), growing.merging_table(mergings)):

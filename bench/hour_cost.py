@@ -1,7 +1,7 @@
 """What an hour of video costs: processor seconds to decode and to embed it, bytes to keep.
 
 Everything runs in this process on one thread, and the processor's seconds count, so that other work on the machine
-changes little. Files are decoded as a decode process decodes them, with and without making thumbnails.
+changes little. Files are decoded as a decode process decodes them, thumbnails included.
 """
 
 from __future__ import annotations
@@ -62,40 +62,28 @@ class FrameCost:
 
 
 def hour_cost(path: Path, period_seconds: float = 2.0, rounds: int = 3) -> HourCost:
-    """Decode a file ``rounds`` times with and without thumbnails, in turn; the medians count."""
+    """Decode a file ``rounds`` times; the medians count."""
     info = probe(path)
-    bare, thumbed = [], []
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "1.part"
-        for _ in range(rounds):
-            bare.append(_cpu_seconds(lambda: _decode(path, period_seconds, None)))
-            thumbed.append(_cpu_seconds(lambda: _decode(path, period_seconds, target)))
+        seconds = [_decode(path, period_seconds, target) for _ in range(rounds)]
         size = target.stat().st_size
     hours = (info.duration_seconds or 0.0) / HOUR_SECONDS
-    decoding = statistics.median(bare)
-    return HourCost(
-        path.stem,
-        info.codec,
-        info.width,
-        info.height,
-        decoding / hours,
-        (statistics.median(thumbed) - decoding) / hours,
-        size / hours,
-    )
+    decoding, thumbnails = (statistics.median(some) / hours for some in zip(*seconds, strict=True))
+    return HourCost(path.stem, info.codec, info.width, info.height, decoding, thumbnails, size / hours)
 
 
-def _decode(path: Path, period_seconds: float, target: Path | None) -> None:
-    info = probe(path)
+def _decode(path: Path, period_seconds: float, target: Path) -> tuple[float, float]:
+    """Processor seconds for the pictures that a model sees, and more for thumbnails."""
+    started, thumbnails, info = time.process_time(), 0.0, probe(path)
     small = thumbnail_spec(info.width, info.height)
-    frames = decode(path, info, period_seconds)
-    if target is None:
-        for frame in frames:
-            frame.picture.fitted(_PICTURE)
-        return
     with ThumbnailWriter(target, 0) as writer:
-        for frame in frames:
+        for frame in decode(path, info, period_seconds):
             frame.picture.fitted(_PICTURE)
+            before = time.process_time()
             writer.add(frame.index, frame.picture.fitted(small))
+            thumbnails += time.process_time() - before
+    return time.process_time() - started - thumbnails, thumbnails
 
 
 def _cpu_seconds(work: Callable[[], Any]) -> float:
@@ -169,13 +157,17 @@ def draw(costs: Sequence[HourCost], encode_seconds: float, file: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6, 3.4), layout="constrained")
-    for number, codec in enumerate(dict.fromkeys(one.codec for one in costs)):
-        some = sorted((one for one in costs if one.codec == codec), key=lambda one: one.width * one.height)
-        sizes = [one.width * one.height / 1e6 for one in some]
-        axes.plot(sizes, [one.decode_seconds for one in some], "o-", color=f"C{number}", label=codec)
+    for codec in dict.fromkeys(one.codec for one in costs):
+        dearest = {}  # of the inputs of one size
+        for one in sorted(costs, key=lambda one: (one.width * one.height, one.decode_seconds)):
+            if one.codec == codec:
+                dearest[one.width * one.height / 1e6] = one.decode_seconds
+        axes.plot(list(dearest), list(dearest.values()), "o-", label=codec)
     axes.axhline(encode_seconds, color="0.5", linestyle="--", label="encoding, ViT-B-32")
-    axes.set(xlabel="million pixels a picture", ylabel="s of one core for an hour of video")
-    axes.set(xscale="log", yscale="log")
+    axes.set(xscale="log", yscale="log", xlabel="picture", ylabel="s of one core for an hour of video")
+    sizes = {one.width * one.height / 1e6: f"{one.width} × {one.height}" for one in costs}
+    axes.set_xticks(list(sizes), list(sizes.values()))
+    axes.minorticks_off()
     axes.legend()
     figure.savefig(file)
     pyplot.close(figure)
