@@ -218,7 +218,7 @@ class Pipeline:
                 self._settle(lambda vectors: True)
         finally:
             messages.close()  # type: ignore[attr-defined]
-            self._settle(lambda vectors: vectors.done() and vectors.exception() is None)
+            self._settle(lambda vectors: vectors.done() and vectors.exception() is None)  # after Ctrl-C
             self._flush()
             self._join_writer()
             self._writer.shutdown()

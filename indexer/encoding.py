@@ -56,10 +56,9 @@ class Encoders:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Batches that nobody has begun are left undone."""
+        """What waits, one batch a device at most, is still encoded."""
         with self._changed:
             self._is_closed = True
-            self._waiting.clear()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
@@ -97,7 +96,7 @@ class Encoders:
     def _next(self) -> _Batch | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
-            if self._is_closed:
+            if not self._waiting:
                 return None
             batch = self._waiting.popleft()
             self._changed.notify_all()

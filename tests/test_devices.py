@@ -177,6 +177,13 @@ def test_pictures_do_not_pile_up_before_slow_devices() -> None:
         assert taken == 20
 
 
+def test_what_was_handed_over_is_encoded_after_an_interruption() -> None:
+    with pytest.raises(KeyboardInterrupt), Encoders([Card("cuda:0", [0.05])], print) as encoders:
+        futures = [encoders.encode(batch) for batch in pictures(2)]
+        raise KeyboardInterrupt
+    assert all(future.done() for future in futures)
+
+
 def test_a_mistake_in_an_encoder_is_not_taken_for_a_broken_device() -> None:
     class Wrong(ColourEncoder):
         def encode_pictures(self, pictures: np.ndarray) -> np.ndarray:
