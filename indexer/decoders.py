@@ -13,8 +13,10 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -207,7 +209,8 @@ class _Keeper(threading.Thread):
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, *self._task, self._device), daemon=True)
         try:
-            self._process.start()
+            with _no_main():
+                self._process.start()
         except OSError as error:  # no memory or no process left
             self._process = None
             raise VideoError(f"the decode process did not start: {error.strerror}") from error
@@ -231,6 +234,21 @@ class _Keeper(threading.Thread):
             self._process.join()
             self._pipe.close()
         self._process, self._device = None, None
+
+
+_MAIN = threading.Lock()
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Processes that are spawned meanwhile do not run the caller's script again: it may not be made for that."""
+    with _MAIN:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _exit(code: int | None) -> str:

@@ -7,6 +7,8 @@ import itertools
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import weakref
 from pathlib import Path
@@ -668,3 +670,23 @@ def test_default_path(monkeypatch, tmp_path):
     monkeypatch.delenv("VCLIP_LIBRARY")
     assert "vclipper" in default_place()
     assert Library.open("~/lib").path == Path.home() / "lib"
+
+
+def test_a_plain_script_indexes_too(films, filled, tmp_path):
+    """One without ``if __name__ == "__main__"``: decode processes do not run it again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom tests.fakes import open_library\nfrom pathlib import Path\n"
+        "report = open_library(Path(sys.argv[1])).index([sys.argv[2]])\nprint(len(report.added), report.failed)\n"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "lib", films],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert done.stdout == f"{len(rows_of(filled))} []\n"
+    assert "Traceback" not in done.stderr
