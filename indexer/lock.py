@@ -1,4 +1,4 @@
-"""One writer, and one watcher, per library at a time; readers never wait.
+"""One writer, one watcher and one exporter of the text half per library at a time; readers never wait.
 
 In a folder the kernel keeps the lock, in a bucket a lease does (:mod:`indexer.lease`).
 """
@@ -20,8 +20,8 @@ from indexer import lease
 from indexer.errors import LibraryError, LibraryLockedError
 from indexer.storage import Bucket, Where, at
 
-Role = Literal["writer", "watcher"]
-_DOING = {"writer": "written", "watcher": "watched for"}
+Role = Literal["writer", "watcher", "exporter"]
+_DOING = {"writer": "written", "watcher": "watched for", "exporter": "given the text half of its model"}
 
 
 def writing(where: Where, what: str, role: Role = "writer") -> contextlib.AbstractContextManager[None]:
@@ -31,7 +31,8 @@ def writing(where: Where, what: str, role: Role = "writer") -> contextlib.Abstra
         where: the library.
         what: the command, for the message that others see meanwhile.
         role: a watcher holds a lock of its own while it waits for files, and the writer's while it writes. Of a
-            library in a bucket there is one watcher a machine: its lock lies in the cache.
+            library in a bucket there is one watcher a machine: its lock lies in the cache. Whoever exports the
+            text half keeps no writer waiting.
 
     Raises:
         LibraryLockedError: another process holds it; the message names that process.

@@ -36,7 +36,7 @@ class _NotPlainError(Exception):
 def export(encoder: OpenClipEncoder, library: Path, model: str) -> bool:
     """Write the text half of ``encoder`` beside ``library`` under the name ``model``; whether it could be.
 
-    The caller has the write lock.
+    The caller has the exporter's lock (:mod:`indexer.lock`).
     """
     try:
         shape, weights = _parts(encoder.network, encoder.tokenizer)

@@ -140,7 +140,7 @@ def _quick_gelu(x: Float32) -> Float32:
 
 
 def save(library: Path, model: str, shape: TextShape, weights: Mapping[str, Float32]) -> None:
-    """Write the export of ``model`` (the caller has the write lock), in place of any other."""
+    """Write the export of ``model`` (the caller has the exporter's lock), in place of any other."""
     from indexer.manifest import write_json_atomically
 
     folder = library / FOLDER

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from indexer import text_tower
+from indexer import manifest, text_tower
 from indexer.clip_tokenizer import CLEANERS, ClipTokenizer
 from indexer.encoder import LOCAL, OpenClipEncoder
+from indexer.lock import writing
 from indexer.text_export import export
 from tests.fakes import make_film
 from vclipper.library import Library
@@ -190,6 +191,17 @@ def test_a_damaged_export_is_passed_over_and_mended(library, damage):
     assert search(library, "a blue square") == expected
     key = Library.open(library, "cpu").encoder.fingerprint
     assert text_tower.load(library, key) is not None
+
+
+def test_the_export_waits_for_no_writer_and_keeps_none_waiting(library):
+    shutil.rmtree(library / "start")
+    with writing(library, "vclip index"):
+        search(library, "a green circle")
+    assert text_tower.is_saved(library, manifest.load(library).model_key)
+    shutil.rmtree(library / "start")
+    with writing(library, "vclip search", "exporter"):  # another search is at it
+        search(library, "a green circle")
+    assert not text_tower.is_saved(library, manifest.load(library).model_key)
 
 
 def test_a_library_that_cannot_be_written_is_searched(library):

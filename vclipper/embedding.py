@@ -14,7 +14,7 @@ from indexer import manifest, text_tower
 from indexer.batcher import Batcher
 from indexer.devices import found_devices, named_devices
 from indexer.encoder import Encoder, OpenClipEncoder, encode_images
-from indexer.errors import LibraryError
+from indexer.errors import LibraryError, LibraryLockedError
 from indexer.lock import writing
 from indexer.manifest import Manifest
 from indexer.query_cache import QueryCache
@@ -83,12 +83,13 @@ class Embedding:
             return encode_images(self.encoder, pictures)
 
     def export_text(self) -> None:
-        """Write the text half of a model that is loaded beside the library, once (under the write lock)."""
+        """Write the text half of a model that is loaded beside the library, once; another process may be at it."""
         key, encoder = manifest.load(self._storage).model_key, next(iter(self._encoders), None)
         if isinstance(encoder, OpenClipEncoder) and not text_tower.is_saved(self._folder(), key):
             from indexer.text_export import export
 
-            export(encoder, self._folder(), key)
+            with contextlib.suppress(LibraryLockedError), writing(self._folder(), "vclip", "exporter"):
+                export(encoder, self._folder(), key)
 
     def forget_text_tower(self) -> None:
         """The exported text half may have been mended or deleted: it is opened again when it is needed."""
@@ -115,6 +116,6 @@ class Embedding:
         if not self._encoders and self._text_tower is not None:
             return self._text_tower.encode_texts(texts)
         vectors = self.encoder.encode_texts(texts)
-        with contextlib.suppress(LibraryError, OSError), writing(self._folder(), "vclip search"):
+        with contextlib.suppress(LibraryError, OSError):  # a library that cannot be written
             self.export_text()
         return vectors
