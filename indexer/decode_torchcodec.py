@@ -154,7 +154,8 @@ def why_not(device: str) -> str:
             samples = list(torchcodec_samples(clip, probe(clip), _CLIP_PERIOD, 1, Progress(), device))
         except TorchcodecGaveUpError as error:
             reason = str(error.__cause__ or "it falls back to the CPU").strip()
-            return f"torchcodec does not decode on {device}: {reason.splitlines()[0]}"
+            first_words = reason.splitlines()[0].split(" (originally")[0]  # torch's own place in its sources
+            return f"torchcodec does not decode on {device}: {first_words}"
         except Exception as error:  # no encoder in this build of PyAV, no room for the clip
             return f"no clip to try {device} with: {error}"
     seen = [int(np.asarray(sample.image).mean()) for sample in samples]

@@ -131,10 +131,15 @@ def only_decord(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def only_torchcodec(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU, but on the CPU; PyAV may not step in."""
+    torchcodec_first(monkeypatch)
+    monkeypatch.setattr(video, "pyav_samples", lambda *args: pytest.fail("torchcodec gave up"))
+
+
+def torchcodec_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyAV goes on where torchcodec gives up."""
     if reason := decode_torchcodec.why_not("cpu"):
         pytest.skip(reason)
     monkeypatch.setattr(video, "choose_decoder", lambda info, device=None: "torchcodec")
-    monkeypatch.setattr(video, "pyav_samples", lambda *args: pytest.fail("torchcodec gave up"))
 
 
 def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,8 +150,26 @@ def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 # --------------------------------------------------------------------------------------- contract
 
 
-WAYS = [("chosen", 0.7), ("chosen", 2.0), ("decord", 0.7), ("decord", 2.0), ("in order", 0.7), ("torchcodec", 0.7)]
-RIGHT_NAMES = {"decord": RIGHT_FOR_DECORD, "torchcodec": RIGHT_FOR_TORCHCODEC}
+WAYS = [
+    ("chosen", 0.7),
+    ("chosen", 2.0),
+    ("decord", 0.7),
+    ("decord", 2.0),
+    ("in order", 0.7),
+    ("torchcodec", 0.7),
+    ("torchcodec gives up", 0.7),
+]
+ONLY = {
+    "decord": only_decord,
+    "in order": in_order,
+    "torchcodec": only_torchcodec,
+    "torchcodec gives up": torchcodec_first,
+}
+RIGHT_NAMES = {
+    "decord": RIGHT_FOR_DECORD,
+    "torchcodec": RIGHT_FOR_TORCHCODEC,
+    "torchcodec gives up": {*NAMES} - RIGHT_FOR_TORCHCODEC,
+}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +181,7 @@ def test_the_frames_are_those_shown(
 ) -> None:
     clip = made(name)
     if way != "chosen":
-        {"decord": only_decord, "in order": in_order, "torchcodec": only_torchcodec}[way](monkeypatch)
+        ONLY[way](monkeypatch)
     numbers, outcome = read_all(clip.path, period_seconds)
     assert numbers == clip.expected(period_seconds)
     assert outcome.complete, outcome.reason
@@ -801,7 +824,7 @@ def test_three_hours_in_flat_memory(
     )
     clip = media.make(path, recipe) if not path.exists() else media._made(path, recipe)
     if way != "chosen":
-        {"decord": only_decord, "in order": in_order, "torchcodec": only_torchcodec}[way](monkeypatch)
+        ONLY[way](monkeypatch)
     numbers: list[int] = []
     peaks_kib: list[int] = []
     for frame in decode(clip.path, probe(clip.path), 2.0):
