@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexer.decoders import decode_all
 from indexer.devices import device_of_a_worker, found_devices, named_devices
 from indexer.encoding import Encoders
 from indexer.errors import InputError, ModelError
@@ -39,6 +40,12 @@ class Card(ColourEncoder):
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         self.done += 1
         return super().encode_pictures(pictures)
+
+
+@pytest.fixture(autouse=True)
+def no_nvdec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These cards encode only: a worker that looks for a decoder on them would say that there is none."""
+    monkeypatch.setattr("indexer.decode_torchcodec.is_installed", lambda: False)
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +198,23 @@ def test_a_mistake_in_an_encoder_is_not_taken_for_a_broken_device() -> None:
 
     with Encoders([Wrong()], print) as encoders, pytest.raises(TypeError, match="a mistake"):
         encoders.encode(pictures(1)[0]).result(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("installed", "nvdec", "gpus"), [(True, True, ["cuda:0", "cuda:1"]), (True, False, []), (False, True, [])]
+)
+def test_gpus_that_encode_decode_too_if_they_can(installed, nvdec, gpus, films, tmp_path, monkeypatch):
+    asked = []
+
+    def decode_without(*args):
+        asked.append(args[6])
+        return decode_all(*args[:6])
+
+    monkeypatch.setattr("indexer.decode_torchcodec.is_installed", lambda: installed)
+    monkeypatch.setattr("indexer.build.decode_all", decode_without)
+    library = library_on(tmp_path, [Card("cuda:0"), Card("cuda:1")])
+    assert library.index([films], settings=IndexSettings(nvdec=nvdec)).ok
+    assert asked == [gpus]
 
 
 # ------------------------------------------------------------------------------------------ names
