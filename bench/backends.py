@@ -163,7 +163,7 @@ def _ready(name: str, model: str) -> tuple[Features, tuple[float, list[float], f
     if name == SPINNING:
         import torch  # noqa: F401 - before the encoder could tell its threads to sleep
     if name in PRODUCTS.values():
-        work = _products(OpenClipEncoder(model, "cpu", backend=PLAIN), name == PRODUCTS["bfloat16"])
+        work = _products(OpenClipEncoder(model, "cpu", backend=PLAIN).network.visual, name == PRODUCTS["bfloat16"])
         return work, (0.0, [], _megabytes())
     encoder = OpenClipEncoder(model, "cpu", backend=PLAIN if name == SPINNING else name)
     expected = _expected(model, encoder)
@@ -199,11 +199,10 @@ class _Problems(logging.Handler):
         self.texts.append(record.getMessage())
 
 
-def _products(encoder: OpenClipEncoder, rounded: bool) -> Features:
+def _products(visual: Any, rounded: bool) -> Features:
     """A vision transformer's products with its weights: for each layer in_proj, out_proj, c_fc, c_proj."""
     import torch
 
-    visual = encoder.network.visual
     width, layers = visual.transformer.width, visual.transformer.layers
     tokens = visual.positional_embedding.shape[0]
     hidden = visual.transformer.resblocks[0].mlp.c_fc.out_features

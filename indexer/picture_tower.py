@@ -131,6 +131,7 @@ class CompiledPictures:
         return self._run(pictures)
 
     def _compile(self, pictures: UInt8) -> None:
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses CUDA on every compile
         _log.info("compiling the model for batches of %d (about half a minute)", len(pictures))
         self._size = len(pictures)
         self._program = torch.compile(self._tower, dynamic=False, options={"freezing": True})
