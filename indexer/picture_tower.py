@@ -11,6 +11,7 @@ import copy
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,7 +57,7 @@ class PictureTower(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
 
 
 class TorchPictures:
-    """Runs a tower where its weights lie, one operation after the other; one thread at a time.
+    """Runs a tower where its weights lie, one operation after the other. Threads may share it.
 
     On a GPU convolutions get their weights in the order of the pictures' bytes, colours innermost, which spares
     its tensor cores a copy. The tower's type there is float16 (:func:`indexer.encoder._create`), which keeps three
@@ -65,7 +66,7 @@ class TorchPictures:
 
     def __init__(self, tower: PictureTower) -> None:
         self._tower = tower
-        self._staging: Tensor | None = None
+        self._of_thread = threading.local()
         if tower.mean.is_cuda:
             tower.network.visual.to(memory_format=torch.channels_last)
 
@@ -80,9 +81,10 @@ class TorchPictures:
         device = self._tower.mean.device
         if device.type != "cuda":
             return pictures.to(device)
-        if self._staging is None or self._staging.shape != pictures.shape:
-            self._staging = torch.empty(pictures.shape, dtype=torch.uint8, pin_memory=True)
-        return self._staging.copy_(pictures).to(device, non_blocking=True)
+        staging: Tensor | None = getattr(self._of_thread, "staging", None)
+        if staging is None or staging.shape != pictures.shape:
+            staging = self._of_thread.staging = torch.empty(pictures.shape, dtype=torch.uint8, pin_memory=True)
+        return staging.copy_(pictures).to(device, non_blocking=True)
 
 
 def round_to_bfloat16(tower: PictureTower) -> Callable[[], None]:
