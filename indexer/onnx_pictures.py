@@ -10,6 +10,7 @@ import contextlib
 import io
 import logging
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -54,8 +55,7 @@ class OpenVino:
     precision = "f32"
 
     def __init__(self, file: Path) -> None:
-        import openvino
-
+        openvino = _openvino_without_telemetry()
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": self.precision,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -74,6 +74,14 @@ class OpenVinoBfloat16(OpenVino):
     """The same with products in bfloat16."""
 
     precision = "bf16"
+
+
+def _openvino_without_telemetry() -> Any:
+    """OpenVINO reports each import to its makers through a package that it does without where there is none."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # makes importing it fail
+    import openvino
+
+    return openvino
 
 
 def file_in(folder: Path) -> Path:

@@ -280,6 +280,28 @@ class TestExport:
         assert all(line.startswith("Note: the model `demo`") for line in lines[1:]), done.stderr
 
 
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed")
+def test_openvino_reports_to_nobody(tmp_path):
+    """Its telemetry keeps a file in the home folder and starts a process that sends."""
+    (tmp_path / "home").mkdir()
+    code = (
+        "import sys, numpy as np\n"
+        "from vclipper.models import load_encoder\n"
+        "encoder = load_encoder('demo', 'cpu', 'openvino')\n"
+        "encoder.encode_pictures(np.zeros((2, 72, 72, 3), np.uint8))\n"
+        "print(type(encoder._pictures()).__name__, sys.modules.get('openvino_telemetry'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "HOME": str(tmp_path / "home")},
+    )
+    assert done.stdout.split() == ["OpenVino", "None"]
+    assert list((tmp_path / "home").iterdir()) == []
+
+
 def test_a_compiled_model_that_disagrees_is_not_used(monkeypatch, reference, caplog):
     monkeypatch.setattr("torch.compile", lambda tower, **options: lambda pictures: tower(pictures).flip(1))
     encoder = load_encoder("demo", "cpu", "torch-compile")
