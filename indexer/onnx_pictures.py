@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from indexer.vectors import Float32, UInt8
 
 _FILE = "pictures.onnx"
 _INPUT = "pictures"
+_UNFINISHED = ".new-"
+_LONGEST_EXPORT_SECONDS = 3600
 _log = logging.getLogger(__name__)
 
 
@@ -97,7 +100,8 @@ def export(tower: PictureTower, example: UInt8, folder: Path) -> None:
     """
     _log.info("exporting the model to ONNX, once (about half a minute)")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as temporary:
+    _sweep(folder.parent)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_UNFINISHED) as temporary:
         made = Path(temporary) / "made"
         made.mkdir()
         _export(tower, example, file_in(made))
@@ -105,6 +109,14 @@ def export(tower: PictureTower, example: UInt8, folder: Path) -> None:
             shutil.rmtree(older, ignore_errors=True)
         with contextlib.suppress(OSError):  # another process has just put its own there
             made.rename(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what killed processes left half-written."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        with contextlib.suppress(OSError):  # another process was quicker
+            if time.time() - left.stat().st_mtime > _LONGEST_EXPORT_SECONDS:
+                shutil.rmtree(left)
 
 
 def _export(tower: PictureTower, example: UInt8, file: Path) -> None:

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -148,5 +147,5 @@ class CompiledPictures:
 
     def _run(self, pictures: UInt8) -> Float32:
         with torch.no_grad():  # weights are not folded in under inference_mode
-            features: np.ndarray[Any, np.dtype[np.float32]] = self._program(torch.from_numpy(pictures)).numpy()
+            features: Float32 = self._program(torch.from_numpy(pictures)).numpy()
         return features

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -204,6 +205,14 @@ class TestExport:
             "torch runs this model, not onnx: this layer has no name in ONNX",
         ]
         assert list(empty_cache.iterdir()) == []
+
+    def test_what_a_killed_export_left_is_deleted_when_it_is_old(self, monkeypatch, reference, empty_cache):
+        monkeypatch.setattr("torch.onnx.export", refuse)
+        for name, age_seconds in {".new-old": 7200, ".new-young": 60}.items():
+            (empty_cache / name / "made").mkdir(parents=True)
+            os.utime(empty_cache / name, (time.time() - age_seconds,) * 2)
+        load_encoder("demo", "cpu", "onnx").encode_pictures(some_pictures(reference, 1))
+        assert [left.name for left in empty_cache.iterdir()] == [".new-young"]
 
     def test_it_is_exported_once(self, reference, monkeypatch):
         load_encoder("demo", "cpu", "onnx").encode_pictures(some_pictures(reference, 2))
