@@ -56,7 +56,7 @@ class TableIndex:
         self._counts = np.array([self._videos[video_id].frames for video_id in self._live.tolist()], np.int64)
         self.rows = int(self._counts.sum())
         self.coded_rows = self._table.indexed_rows
-        self._lists = coders.list_count(trained_rows)
+        self._lists = coders.list_count(trained_rows or self.rows)  # the note of it may be lost
         self._recent: Recent[VideoFrames] = Recent(_KEPT_BYTES)
         engine = "IVF-PQ in the table, re-scored exactly" if self.coded_rows else "exact, from the table"
         self.kind = f"LanceDB {engine}, CPU"
