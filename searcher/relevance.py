@@ -33,7 +33,7 @@ COMBINATION_WEIGHT = 1.5
 #: The frames that are combined lie within this much of a video, around its best stretch.
 COMBINED_WITHIN_SECONDS = 150.0
 #: Random vectors that tell a video's level of chance, and how much of it is subtracted.
-CHANCE_QUERIES = 16
+CHANCE_QUERIES = 32
 CHANCE_WEIGHT = 0.75
 #: A smaller corpus (10 minutes at one frame every 2 s) says too little about what is usual.
 MIN_BACKGROUND_FRAMES = 300
@@ -49,11 +49,13 @@ class Frames:
 
     Attributes:
         vectors: (n, D) float32 unit. structure: how they resemble each other. period_seconds: T.
+        random: (:data:`CHANCE_QUERIES`, D) float32 unit vectors of this space, the same for all videos.
     """
 
     vectors: Float32
     structure: Structure
     period_seconds: float
+    random: Float32
 
     @cached_property
     def stretches(self) -> list[tuple[Places, Places, Floats]]:
@@ -72,8 +74,7 @@ class Frames:
     def chance(self, best_frames: int) -> float:
         """What the video answers to random vectors on average, a cosine."""
         if best_frames not in self._levels:
-            found = answers(_random_vectors(self.vectors.shape[1]), self, best_frames)
-            self._levels[best_frames] = float(found.mean())
+            self._levels[best_frames] = float(answers(self.random, self, best_frames).mean())
         return self._levels[best_frames]
 
     @cached_property
@@ -96,13 +97,14 @@ class Prepared:
     @classmethod
     def of(cls, vectors: Float32, period_seconds: float, whitening: Whitening | None) -> Prepared:
         """Prepare a video with V_E (n, D)."""
-        plain = Frames(vectors, Structure.of(vectors, period_seconds), period_seconds)
+        random = random_vectors(vectors.shape[1])
+        plain = Frames(vectors, Structure.of(vectors, period_seconds), period_seconds, random)
         if whitening is None:
             return cls(plain, None)
         whitened = whitening.frames(vectors)
         # No stretch reaches further beyond the part it belongs to than half its length.
-        reach_seconds = STRETCHES_SECONDS[-1]
-        return cls(plain, Frames(whitened, Structure.of(whitened, period_seconds, reach_seconds), period_seconds))
+        structure = Structure.of(whitened, period_seconds, STRETCHES_SECONDS[-1])
+        return cls(plain, Frames(whitened, structure, period_seconds, whitening.queries(random)))
 
     @property
     def nbytes(self) -> int:
@@ -111,8 +113,8 @@ class Prepared:
 
 
 @lru_cache(maxsize=4)
-def _random_vectors(dimension: int) -> Float32:
-    """The same for all videos, so that their luck is the same."""
+def random_vectors(dimension: int) -> Float32:
+    """(:data:`CHANCE_QUERIES`, D) float32 unit vectors in all directions; the same at every call."""
     drawn = np.random.default_rng(0).standard_normal((CHANCE_QUERIES, dimension))
     return unit(drawn.astype(np.float32))
 

@@ -73,8 +73,12 @@ class Whitening:
 
     def query(self, vector: Float32) -> Float32:
         """(D,) → (D,). Its mean stays: what is usual for frames need not be so for texts."""
-        whitened: Float32 = unit(self._shorten(vector[None]))[0]
+        whitened: Float32 = self.queries(vector[None])[0]
         return whitened
+
+    def queries(self, vectors: Float32) -> Float32:
+        """Several of them: (b, D) → (b, D) float32 unit."""
+        return unit(self._shorten(vectors))
 
     def deviation(self, query: Float32) -> float:
         """Standard deviation of the cosines of all whitened frames with a whitened query, about."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +43,6 @@ def test_every_key_equals_the_official_evaluator(system: str) -> None:
 
 
 @needs_data
-def test_scoring_takes_a_tenth_of_the_official_time() -> None:
-    start = time.perf_counter()
-    score_file(DATA / "peer_predictions" / "moment_detr_val.jsonl", VAL).report()
-    assert time.perf_counter() - start < 2.0  # the official script needs 10 to 20 s; measured here: 0.5 s
-
-
 @needs_data
 def test_silence_costs_instead_of_raising_the_mean(tmp_path: Path) -> None:
     lines = (DATA / "peer_predictions" / "vtg_gpt_val.jsonl").read_text().splitlines()

@@ -23,6 +23,7 @@ from searcher.relevance import (
     answers,
     best_combinations,
     best_stretches,
+    random_vectors,
     relevance,
 )
 from searcher.structure import Structure
@@ -33,7 +34,7 @@ X, Y, Z = np.eye(3, dtype=np.float32)
 
 def frames(vectors, period=2.0) -> Frames:
     v = np.asarray(vectors, np.float32)
-    return Frames(v, Structure.of(v, period), period)
+    return Frames(v, Structure.of(v, period), period, random_vectors(v.shape[1]))
 
 
 def stretch(query, video: Frames) -> tuple[float, int]:
