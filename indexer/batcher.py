@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 #: More at once would let the first wait for too much of the others' work. `bench serve` sets 1: each by itself.
-MAX_BATCH = int(os.environ.get("VCLIP_MAX_BATCH") or 32)
+MAX_BATCH = max(1, int(os.environ.get("VCLIP_MAX_BATCH") or 32))
 
 
 class Batcher(Generic[Item, Answer]):

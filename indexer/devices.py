@@ -23,7 +23,7 @@ def named_devices(text: str) -> tuple[str, ...]:
         raise InputError(f"--device {text!r} has an empty place" if text else "--device is empty", _CHOICES)
     if len(names) == 1:
         return names
-    numbered = tuple("cuda:0" if name == "cuda" else name for name in names)
+    numbered = tuple("cuda:0" if name == "cuda" else re.sub(r"^cuda:0+(?=\d)", "cuda:", name) for name in names)
     for place, name in enumerate(numbered):
         if not _GPU.fullmatch(name):
             raise InputError(f"--device {text}: {name!r} is no GPU, and only GPUs work side by side", _CHOICES)

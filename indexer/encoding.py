@@ -89,7 +89,7 @@ class Encoders:
         except ModelError as error:
             self._lose(batch, error)
             return False
-        except Exception as error:  # a mistake in the encoder: the caller's to see
+        except BaseException as error:
             batch.vectors.set_exception(error)
         return True
 

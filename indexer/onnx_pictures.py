@@ -101,14 +101,25 @@ def export(tower: PictureTower, example: UInt8, folder: Path) -> None:
     _log.info("exporting the model to ONNX, once (about half a minute)")
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
+    replaced = set(folder.parent.glob(f"{folder.name.rpartition('-')[0]}-*"))
+    before = _inode(folder)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_UNFINISHED) as temporary:
         made = Path(temporary) / "made"
         made.mkdir()
         _export(tower, example, file_in(made))
-        for older in folder.parent.glob(f"{folder.name.rpartition('-')[0]}-*"):
+        if _inode(folder) != before:  # another process has just put its own there
+            return
+        for older in replaced:
             shutil.rmtree(older, ignore_errors=True)
         with contextlib.suppress(OSError):  # another process has just put its own there
             made.rename(folder)
+
+
+def _inode(folder: Path) -> int:
+    """Which folder lies there; 0 where none does."""
+    with contextlib.suppress(OSError):
+        return folder.stat().st_ino
+    return 0
 
 
 def _sweep(folder: Path) -> None:

@@ -153,15 +153,34 @@ def _mend_tables(library: Path, made: Manifest, done: Repair) -> None:
     """Delete leftovers; where a table cannot be read, write both anew from what can be."""
     store = Store(library, made.dimension, made.period_seconds, is_damaged=True)
     try:
-        videos = store.videos()
-        for _ in store.frames(videos):
-            pass
-        orphans = store.delete_orphans()
+        orphans = _read_whole(library, made, store, done)
     except LibraryDamagedError:
         _write_anew(library, made, store, done)
     else:
         done.mended += [f"{orphans} frames that belong to no video were deleted"] * bool(orphans)
     Store(library, made.dimension, made.period_seconds).start_journal()
+
+
+def _read_whole(library: Path, made: Manifest, store: Store, done: Repair) -> int:
+    """Read everything; how many leftover frames were deleted.
+
+    LanceDB reads the table through indexes of its own. Those alone may be damaged, so they are deleted before the
+    table is given up.
+
+    Raises:
+        LibraryDamagedError: a table cannot be read.
+    """
+    try:
+        for _ in store.frames(store.videos()):
+            pass
+    except LibraryDamagedError:
+        with contextlib.suppress(Exception):  # LanceDB's own, where there is no table to speak of
+            if not store.frames_search.drop():
+                raise
+            done.mended.append("LanceDB's damaged indexes on the table of frames were deleted")
+        for _ in Store(library, made.dimension, made.period_seconds, is_damaged=True).frames(store.videos()):
+            pass
+    return store.delete_orphans()
 
 
 def _write_anew(library: Path, made: Manifest, damaged: Store, done: Repair) -> None:

@@ -232,9 +232,10 @@ class Store:
     def _keep_up(self, before: int, changed: Sequence[VideoRow] = (), gone: Sequence[int] = ()) -> None:
         """Bring the rows at hand along with a commit of our own to version ``before``."""
         if self._rows_version == before and int(self._videos.version) <= before + 1:
-            self._rows.update((row.video_id, row) for row in changed)
+            rows = self._rows | {row.video_id: row for row in changed}  # a new one: threads may read the old
             for video_id in gone:
-                self._rows.pop(video_id, None)
+                rows.pop(video_id, None)
+            self._rows = rows
             self._rows_version = int(self._videos.version)
 
     def frames(self, videos: Sequence[VideoRow], rows_at_once: int = 65_536) -> Iterator[VideoFrames]:

@@ -42,12 +42,12 @@ class TableIndex:
     Args:
         store: the tables; the index goes on answering from the state that they have now.
         videos: all live videos.
-        moments: makes or reads those of their vectors, when they are asked for.
+        moments: makes or reads those of their vectors from that state, when they are asked for.
         trained_rows: of the table when LanceDB's index was trained; 0 where it has none.
     """
 
     def __init__(
-        self, store: Store, videos: Sequence[VideoRow], moments: Callable[[], Moments], trained_rows: int = 0
+        self, store: Store, videos: Sequence[VideoRow], moments: Callable[[Store], Moments], trained_rows: int = 0
     ) -> None:
         self._store, self._load_moments, self.trained_rows = store.pinned(), moments, trained_rows
         self._table = self._store.frames_search
@@ -58,6 +58,7 @@ class TableIndex:
         self.coded_rows = self._table.indexed_rows
         self._lists = coders.list_count(trained_rows or self.rows)  # the note of it may be lost
         self._recent: Recent[VideoFrames] = Recent(_KEPT_BYTES)
+        self._pool: dict[int, VideoFrames] = {}  # of the last search, however large
         engine = "IVF-PQ in the table, re-scored exactly" if self.coded_rows else "exact, from the table"
         self.kind = f"LanceDB {engine}, CPU"
 
@@ -116,12 +117,14 @@ class TableIndex:
 
     def load(self, video_ids: Collection[int]) -> None:
         """See :class:`FrameIndex`: read at once what is not in memory."""
-        wanted = [self._videos[video_id] for video_id in video_ids if video_id not in self._recent]
-        for frames in self._store.frames(wanted):
+        known = {video_id: frames for video_id in video_ids if (frames := self._recent.get(video_id)) is not None}
+        wanted = [self._videos[video_id] for video_id in video_ids if video_id not in known]
+        self._pool = known | {frames.video_id: frames for frames in self._store.frames(wanted)}
+        for frames in self._pool.values():
             self._recent.keep(frames.video_id, frames)
 
     def _frames(self, video_id: int) -> VideoFrames:
-        if (kept := self._recent.get(video_id)) is not None:
+        if (kept := self._pool.get(video_id) or self._recent.get(video_id)) is not None:
             return kept
         frames = next(iter(self._store.frames([self._videos[video_id]])))
         self._recent.keep(frames.video_id, frames)
@@ -142,7 +145,7 @@ class TableIndex:
     @cached_property
     def moments(self) -> Moments:
         """See :class:`FrameIndex`."""
-        return self._load_moments()
+        return self._load_moments(self._store)
 
 
 def _both(some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -152,7 +155,7 @@ def _both(some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int6
 
 def opened(storage: Storage, store: Store, videos: Sequence[VideoRow]) -> TableIndex:
     """The index as it lies there, with what was committed since; nothing is written."""
-    return TableIndex(store, videos, lambda: _moments(storage, store.pinned(), videos), _trained_rows(storage))
+    return TableIndex(store, videos, lambda pinned: _moments(storage, pinned, videos), _trained_rows(storage))
 
 
 def _moments(storage: Storage, store: Store, videos: Sequence[VideoRow]) -> Moments:
@@ -173,7 +176,9 @@ def follow(storage: Storage, store: Store, videos: Sequence[VideoRow], anew: boo
         LibraryDamagedError: the table lacks frames of a video.
     """
     table = store.frames_search
-    indexed = 0 if anew else table.indexed_rows
+    if anew:
+        table.drop()
+    indexed = table.indexed_rows
     if table.rows - indexed > UNINDEXED_ROWS:
         if indexed:
             table.add_new()
@@ -181,13 +186,13 @@ def follow(storage: Storage, store: Store, videos: Sequence[VideoRow], anew: boo
             storage.write(_TRAINED, to_json({"rows": table.rows}))  # first: it tells how many lists there are
             table.make(coders.list_count(table.rows))
     moments = MomentBlocks(storage, store.dimension).follow(store, videos, anew)
-    return TableIndex(store, videos, lambda: moments, _trained_rows(storage))
+    return TableIndex(store, videos, lambda _: moments, _trained_rows(storage))
 
 
 def drop(storage: Storage, store: Store) -> None:
     """Delete index and sums, where there are any (under the write lock)."""
+    store.frames_search.drop()
     if storage.exists(_TRAINED):
-        store.frames_search.drop()
         storage.delete(_TRAINED)
     MomentBlocks(storage, store.dimension).drop()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.errors import REPAIR, LibraryDamagedError
 from indexer.vectors import Float16, Float32
 
 if TYPE_CHECKING:
@@ -52,12 +53,21 @@ class TableSearch:
             count: how many.
             lists: how many lists of the index are looked through; 0 compares every row.
             where: SQL that rows must pass first; empty for all.
+
+        Raises:
+            LibraryDamagedError: the table or its index cannot be read.
         """
         asked = self._table.search(query, vector_column_name="vector").distance_type("dot").limit(count)
         asked = asked.nprobes(lists) if lists else asked.bypass_vector_index()
         if where:
             asked = asked.where(where, prefilter=True)
-        found = asked.select(["video_id", "frame_index", "vector", "_distance"]).to_arrow()
+        asked = asked.select(["video_id", "frame_index", "vector", "_distance"])
+        try:
+            found = asked.to_arrow()
+        except Exception as error:  # LanceDB raises RuntimeError and OSError, whatever is missing
+            raise LibraryDamagedError(
+                f"LanceDB cannot search its table of frames: {str(error).splitlines()[0][:200]}", REPAIR
+            ) from error
         owners, frames = (found.column(name).to_numpy() for name in ("video_id", "frame_index"))
         return Nearest(owners, frames.astype(np.int64), matrix(found.column("vector"), self._dimension))
 
@@ -88,18 +98,19 @@ class TableSearch:
             max_iterations=_TRAINING_ROUNDS,
             sample_rate=_POINTS_PER_LIST,
         )
-        self._table.create_index("vector", config=codes, name=_VECTORS, replace=True)
         self._table.create_index("video_id", config=BTree(), name=_OWNERS, replace=True)
+        self._table.create_index("vector", config=codes, name=_VECTORS, replace=True)  # last: by it both are known
 
     def add_new(self) -> None:
         """Put rows that the indexes lack into them; older codes stay (under the write lock)."""
         self._table.optimize(cleanup_older_than=self._keep_versions)
 
-    def drop(self) -> None:
-        """Delete both indexes (under the write lock)."""
-        for name in (_VECTORS, _OWNERS):
-            if self._has(name):
-                self._table.drop_index(name)
+    def drop(self) -> bool:
+        """Delete both indexes (under the write lock); whether there was one."""
+        there = [name for name in (_VECTORS, _OWNERS) if self._has(name)]
+        for name in there:
+            self._table.drop_index(name)
+        return bool(there)
 
 
 def matrix(column: pa.ChunkedArray, dimension: int) -> Float16:

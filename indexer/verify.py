@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import codes, index_choice, manifest, moment_blocks, segments, snapshot, text_tower
+from indexer import codes, index_choice, manifest, moment_blocks, segments, snapshot, table_index, text_tower
 from indexer.discover import fingerprint, printable
 from indexer.errors import LibraryDamagedError, LibraryMismatchError, VClipperError
 from indexer.frame_index import FlatIndex, Moments
@@ -129,8 +129,9 @@ def _rows(storage: Storage, store: Store, videos: Sequence[VideoRow], library: P
 
 
 def _table_sums(storage: Storage, store: Store, videos: Sequence[VideoRow], summed: Moments) -> Iterator[Problem]:
-    """What the index in the table needs beside it."""
+    """What the index in the table needs beside it, and whether it can be searched."""
     try:
+        table_index.opened(storage, store, videos).search(np.ones((1, store.dimension), np.float32), 1)
         found = MomentBlocks(storage, store.dimension).load()
     except LibraryDamagedError as error:
         yield Problem(error.message, error.hint)

@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer import index_choice, moment_blocks, segments, table_index
+from indexer import index_choice, manifest, moment_blocks, segments, table_index
 from indexer.errors import LibraryDamagedError
 from indexer.frame_index import Moments, NumpyIndex
+from indexer.manifest import Manifest
 from indexer.moment_blocks import MomentBlocks
+from indexer.repair import repair
 from indexer.settings import IndexSettings
 from indexer.storage import Folder, at
 from indexer.store import Store, VideoFrames
 from indexer.table_search import TableSearch
+from indexer.verify import verify
 from searcher.settings import SearchSettings
 from tests.fakes import make_films, open_library
 from tests.test_codes import QUERIES, VIDEOS, D, recall, row_of, video
@@ -58,6 +61,12 @@ def found(moments) -> list[tuple[str, float, float]]:
 
 def no_vectors_on_disk(path: Path) -> bool:
     return not list(path.rglob("*.faiss")) and not (path / segments.FOLDER / "index.json").exists()
+
+
+def damage_of(library: Path) -> list[str]:
+    """What is damaged; these tests' videos have no fingerprints, which is damage too."""
+    found = verify(library, library)
+    return [problem.what for problem in found if problem.is_damage and "fingerprint" not in problem.what]
 
 
 def test_a_library_is_searched_without_an_index_on_this_machine(place, films):
@@ -288,6 +297,47 @@ def test_the_bucket_holds_index_and_sums(s3, small):
     assert recall(index.search(QUERIES, 20), NumpyIndex(VIDEOS, D).search(QUERIES, 20)) >= 0.9
     only = set(range(5, 80))
     assert recall(index.search(QUERIES, 20, only), NumpyIndex(VIDEOS, D).search(QUERIES, 20, only)) >= 0.9
+
+
+@pytest.mark.parametrize("index", ["vector_idx", "video_id_idx"])
+@pytest.mark.parametrize("damage", ["gone", "zeroed"])
+def test_damaged_indexes_of_lancedb_cost_no_video(tmp_path, small, index, damage):
+    store = filled(tmp_path, VIDEOS)
+    manifest.save(Manifest("colours", "", D, 2.0), tmp_path)
+    index_choice.write_setting(Folder(tmp_path), "lance")
+    table_index.follow(Folder(tmp_path), store, store.videos())
+    exact = NumpyIndex(VIDEOS, D).search(QUERIES, 20)
+    folders = {folder.name: folder for folder in (tmp_path / "tables" / "frames.lance" / "_indices").iterdir()}
+    trees = [name for name, folder in folders.items() if any("page" in file.name for file in folder.iterdir())]
+    hit = [f for name, f in folders.items() if (name in trees) == (index == "video_id_idx")]
+    for file in (file for folder in hit for file in folder.iterdir()):
+        file.unlink() if damage == "gone" else file.write_bytes(bytes(file.stat().st_size))
+    assert damage_of(tmp_path)
+    done = repair(tmp_path)
+    assert done.lost == []
+    fresh = Store(tmp_path, D, 2.0)
+    assert len(fresh.videos()) == 100
+    mended = table_index.opened(Folder(tmp_path), fresh, fresh.videos())
+    assert mended.coded_rows == 4_000
+    assert recall(mended.search(QUERIES, 20), exact) >= 0.9
+    assert damage_of(tmp_path) == []
+
+
+def test_dropping_it_leaves_nothing_behind(tmp_path, small):
+    store = filled(tmp_path, VIDEOS)
+    table_index.follow(Folder(tmp_path), store, store.videos())
+    (tmp_path / moment_blocks.FOLDER / "trained.json").unlink()
+    table_index.drop(Folder(tmp_path), store)
+    assert store.frames_search.indexed_rows == 0
+    assert list((tmp_path / moment_blocks.FOLDER).iterdir()) == []
+
+
+def test_sums_are_of_the_state_that_was_opened(tmp_path, small):
+    store = filled(tmp_path, VIDEOS)
+    table_index.follow(Folder(tmp_path), store, store.videos()[:90])
+    index = table_index.opened(Folder(tmp_path), store, store.videos())
+    store.remove(store.videos()[:50])  # by an index run of the same process
+    assert index.background(QUERIES[0]) == pytest.approx(NumpyIndex(VIDEOS, D).background(QUERIES[0]), abs=1e-5)
 
 
 def test_purge_and_repair_make_it_anew(tmp_path, films):

@@ -45,15 +45,15 @@ class Embedding:
         self._encoders: list[Encoder] = []
         self._text_tower: TextTower | None = None
 
-    def encoder_called(self, model: str) -> Encoder:
-        """The encoder of this name; the last one is kept.
+    def encoder_called(self, model: str, device: str | None = None) -> Encoder:
+        """The encoder of this name; the last one is kept. ``device`` stands in for the one that was named.
 
         Raises:
             ModelError: it cannot be loaded.
         """
         with self._lock:
             if not self._encoders or self._encoders[0].name != canonical_name(model):
-                self._encoders = [self._load(model, found_devices(self._device)[0])]
+                self._encoders = [self._load(model, device or found_devices(self._device)[0])]
             return self._encoders[0]
 
     @property

@@ -186,7 +186,8 @@ class Library:
         settings = settings or IndexSettings()
         files, roots = find_videos(paths, settings.exclude), absolute(paths)
         with self._workers(ray) as connection:
-            self._make_or_require(model, fps)
+            # The machine that drives a cluster may have none of the devices that are named.
+            self._make_or_require(model, fps, None if connection is None else "auto")
             with self._writer("vclip index") as store:
                 if settings.index_type is not None:
                     index_choice.write_setting(self.storage, settings.index_type)
@@ -260,12 +261,12 @@ class Library:
             watching.set_paused(self.path, paused)
         return watching.describe(self.path)
 
-    def _make_or_require(self, model: str | None, fps: float | None) -> None:
+    def _make_or_require(self, model: str | None, fps: float | None, device: str | None = None) -> None:
         """Make the library where there is none; else refuse a model or rate that did not make it."""
         period_seconds = period_of(DEFAULT_FPS if fps is None else fps)
         if not manifest.exists(self.storage):
             self._refuse_strange_place()
-            encoder = self._embedding.encoder_called(model or DEFAULT_MODEL)  # before anything is written
+            encoder = self._embedding.encoder_called(model or DEFAULT_MODEL, device)  # before anything is written
             self._create(encoder, period_seconds)
         self._require(model, fps)
 
