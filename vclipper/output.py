@@ -152,7 +152,8 @@ def print_report(report: IndexReport) -> None:
     """Counts in one line, then every file that needs attention."""
     out = console()
     counts = [(name, len(getattr(report, name))) for name in report.LISTS]
-    out.print(", ".join(f"{n} {name}" for name, n in counts if n) or "no videos found")
+    nothing = "no video is finished yet" if report.interrupted else "no videos found"
+    out.print(", ".join(f"{n} {name}" for name, n in counts if n) or nothing)
     if report.frames:
         out.print(
             f"{report.frames} frames of {length(report.video_seconds)} video in {report.elapsed_seconds:.1f} s: "
