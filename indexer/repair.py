@@ -175,9 +175,8 @@ def _read_whole(library: Path, made: Manifest, store: Store, done: Repair) -> in
             pass
     except LibraryDamagedError:
         with contextlib.suppress(Exception):  # LanceDB's own, where there is no table to speak of
-            if not store.frames_search.drop():
-                raise
-            done.mended.append("LanceDB's damaged indexes on the table of frames were deleted")
+            if store.frames_search.drop():
+                done.mended.append("LanceDB's damaged indexes on the table of frames were deleted")
         for _ in Store(library, made.dimension, made.period_seconds, is_damaged=True).frames(store.videos()):
             pass
     return store.delete_orphans()

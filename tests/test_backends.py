@@ -23,6 +23,7 @@ from indexer.vectors import least_cosine
 from tests.fakes import make_film
 from vclipper.library import Library
 from vclipper.models import DEMO_FOLDER, load_encoder
+from vclipper.web.service import Service
 
 NEEDS = {"onnx": "onnxruntime", "openvino": "openvino", "openvino-bf16": "openvino"}
 COMPILED = ("torch-compile", "torch-compile-bf16")
@@ -150,13 +151,14 @@ def test_what_is_not_installed_is_one_line(tmp_path, backend, module, extra, mon
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == module else real(name, *rest)
     )
-    (tmp_path / "films").mkdir()
-    library = Library.open(tmp_path / "lib", "cpu", backend)
-    with pytest.raises(InputError) as raised:
-        library.index([tmp_path / "films"], model="demo")
-    assert str(raised.value) == (
-        f'--backend {backend} needs {module}, which is not installed. Install it: pip install "vclipper[{extra}]"'
-    )
+    opened = [Library.open, lambda where, device, backend: Service(where, device, backend=backend)]
+    for open_one in opened:  # for `vclip index` and `watch`, for `vclip serve`: before there is anything to do
+        with pytest.raises(InputError) as raised:
+            open_one(tmp_path / "lib", "cpu", backend)
+        assert str(raised.value) == (
+            f"--backend {backend} needs {module}, which is not installed. "
+            f'Install it: pip install "vclipper[{extra}]"'
+        )
     assert not (tmp_path / "lib").exists()
 
 
