@@ -15,7 +15,7 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
-	@echo "Installing VClipper and what it needs (about 5 GB with PyTorch; once)"
+	@echo "Installing VClipper and what it needs (9 GB on disk with PyTorch; once)"
 	$(BIN)/python -m pip install --quiet --editable '.[dev,bench,web,mcp]'
 	@touch $@
 

@@ -177,7 +177,10 @@ def test_pictures_do_not_pile_up_before_slow_devices() -> None:
 
         feeder = threading.Thread(target=feed)
         feeder.start()
-        time.sleep(0.2)
+        deadline = time.monotonic() + 10
+        while taken < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)  # would it take more?
         assert taken == 4  # two at work, one waiting for each
         release.set()
         feeder.join(10)
