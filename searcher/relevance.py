@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
 from indexer.recent import Recent
-from indexer.vectors import Float32, unit
+from indexer.vectors import Float32
 from searcher.structure import Floats, Places, Structure
-from searcher.whitening import Whitening
+from searcher.whitening import Whitening, random_vectors
 
 #: Lengths of the stretches that are compared as a whole, the shortest first.
 STRETCHES_SECONDS = (18.0, 34.0, 66.0)
@@ -32,8 +32,7 @@ STRETCHES_SECONDS = (18.0, 34.0, 66.0)
 COMBINATION_WEIGHT = 1.5
 #: The frames that are combined lie within this much of a video, around its best stretch.
 COMBINED_WITHIN_SECONDS = 150.0
-#: Random vectors that tell a video's level of chance, and how much of it is subtracted.
-CHANCE_QUERIES = 32
+#: How much of a video's level of chance is subtracted.
 CHANCE_WEIGHT = 0.75
 #: A smaller corpus (10 minutes at one frame every 2 s) says too little about what is usual.
 MIN_BACKGROUND_FRAMES = 300
@@ -49,7 +48,7 @@ class Frames:
 
     Attributes:
         vectors: (n, D) float32 unit. structure: how they resemble each other. period_seconds: T.
-        random: (:data:`CHANCE_QUERIES`, D) float32 unit vectors of this space, the same for all videos.
+        random: (r, D) float32, :func:`searcher.whitening.random_vectors` in this space, the same for all videos.
     """
 
     vectors: Float32
@@ -97,26 +96,19 @@ class Prepared:
     @classmethod
     def of(cls, vectors: Float32, period_seconds: float, whitening: Whitening | None) -> Prepared:
         """Prepare a video with V_E (n, D)."""
-        random = random_vectors(vectors.shape[1])
-        plain = Frames(vectors, Structure.of(vectors, period_seconds), period_seconds, random)
+        structure = Structure.of(vectors, period_seconds)
+        plain = Frames(vectors, structure, period_seconds, random_vectors(vectors.shape[1]))
         if whitening is None:
             return cls(plain, None)
         whitened = whitening.frames(vectors)
         # No stretch reaches further beyond the part it belongs to than half its length.
         structure = Structure.of(whitened, period_seconds, STRETCHES_SECONDS[-1])
-        return cls(plain, Frames(whitened, structure, period_seconds, whitening.queries(random)))
+        return cls(plain, Frames(whitened, structure, period_seconds, whitening.random))
 
     @property
     def nbytes(self) -> int:
         """Memory it takes."""
         return self.plain.nbytes + (0 if self.whitened is None else self.whitened.nbytes)
-
-
-@lru_cache(maxsize=4)
-def random_vectors(dimension: int) -> Float32:
-    """(:data:`CHANCE_QUERIES`, D) float32 unit vectors in all directions; the same at every call."""
-    drawn = np.random.default_rng(0).standard_normal((CHANCE_QUERIES, dimension))
-    return unit(drawn.astype(np.float32))
 
 
 class PreparedVideos:

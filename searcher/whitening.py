@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,16 @@ from indexer.vectors import Float32, unit
 AXES = 64
 #: A direction of v times the usual variance is shortened to (1 + v) to the power of minus this.
 EXPONENT = 0.25
+#: Vectors in all directions that tell what is reached by chance.
+RANDOM_VECTORS = 32
 _STATE_BYTES, _TOTAL_BYTES = 16, 8
+
+
+@lru_cache(maxsize=4)
+def random_vectors(dimension: int) -> Float32:
+    """(:data:`RANDOM_VECTORS`, D) float32 unit vectors in all directions; the same at every call."""
+    drawn = np.random.default_rng(0).standard_normal((RANDOM_VECTORS, dimension))
+    return unit(drawn.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,11 @@ class Whitening:
     def queries(self, vectors: Float32) -> Float32:
         """Several of them: (b, D) → (b, D) float32 unit."""
         return unit(self._shorten(vectors))
+
+    @cached_property
+    def random(self) -> Float32:
+        """:func:`random_vectors` as queries, whitened once for all videos."""
+        return self.queries(random_vectors(len(self.mean)))
 
     def deviation(self, query: Float32) -> float:
         """Standard deviation of the cosines of all whitened frames with a whitened query, about."""
