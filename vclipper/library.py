@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer import cache, index_choice, manifest, segments
-from indexer.backends import AUTO, device_for
+from indexer.backends import AUTO
 from indexer.build import IndexReport, OnProgress, carry_out, index_files
 from indexer.devices import device_of_a_worker
 from indexer.discover import find_videos, printable
@@ -109,7 +109,7 @@ class Library:
     ) -> None:
         self.storage = at(where)
         self._path: Path | None = None
-        load = with_backend(load, backend)
+        load = with_backend(load, backend, device)
         self._device, self._load_encoder = device, load
         self._open_picture = open_picture or open_image
         self._embedding = Embedding(self.storage, lambda: self.path, load, device)
@@ -128,7 +128,6 @@ class Library:
                 (``cuda:0,cuda:1``) or ``all`` GPUs, which index side by side; the first answers queries.
             backend: what runs the model's picture half, one of :data:`indexer.settings.BACKENDS`.
         """
-        device_for(backend, device)  # what is not here is said before any work
         return cls(path or default_place(), device, backend=backend)
 
     @property

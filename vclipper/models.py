@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from indexer.backends import AUTO
+from indexer.backends import AUTO, device_for
 from indexer.encoder import LOCAL, Encoder, OpenClipEncoder, weights_fingerprint
 
 LoadEncoder = Callable[[str, str], Encoder]
@@ -27,8 +27,13 @@ def load_encoder(model: str, device: str = "auto", backend: str = AUTO) -> OpenC
     return OpenClipEncoder(_as_openclip(model), device, name=name, demo_only=is_demo, backend=backend)
 
 
-def with_backend(load: LoadEncoder, backend: str) -> LoadEncoder:
-    """``load`` for one backend; ``load`` itself for ``auto``, so that it need not know of backends."""
+def with_backend(load: LoadEncoder, backend: str, device: str) -> LoadEncoder:
+    """``load`` for one backend; ``load`` itself for ``auto``, so that it need not know of backends.
+
+    Raises:
+        InputError: the backend is not here, or not for ``device``: said before any work.
+    """
+    device_for(backend, device)
     return load if backend == AUTO else partial(cast(Callable[..., Encoder], load), backend=backend)
 
 

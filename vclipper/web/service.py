@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from indexer import cache, manifest
-from indexer.backends import AUTO, device_for
+from indexer.backends import AUTO
 from indexer.encoder import Encoder
 from indexer.storage import Where
 from indexer.store import VideoRow
@@ -48,8 +48,7 @@ class Service:
         self, where: Where, device: str = "auto", load: LoadEncoder = load_encoder, *, backend: str = AUTO
     ) -> None:
         self.where, self.device = where, device
-        device_for(backend, device)  # what is not here is said before the server answers
-        self.load = _loaded_once(with_backend(load, backend))
+        self.load = _loaded_once(with_backend(load, backend, device))
         self.pictures = Pictures()
         self.library = Library(where, device, self.load, open_picture=self.pictures.named)
         self.files = Files()
