@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from indexer.errors import InputError
+from indexer.errors import InputError, first_line
 from indexer.settings import BACKENDS
 from indexer.vectors import Float32, UInt8, least_cosine
 
@@ -193,7 +193,7 @@ def open_pictures(backend: str, tower: PictureTower, size: tuple[int, int], expo
     except InputError:
         raise
     except Exception as error:  # of exporters, compilers and runtimes
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)[:200]
         _log.warning("torch runs this model, not %s: %s", backend, reason)
         return plain
 

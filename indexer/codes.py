@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from indexer.checksum import head_sum
 from indexer.coders import CODERS, Coder
-from indexer.errors import LibraryDamagedError
+from indexer.errors import LibraryDamagedError, first_line
 from indexer.frame_index import (
     FlatIndex,
     FrameHits,
@@ -197,7 +197,7 @@ def load(library: Path, flat: FlatIndex) -> CodedIndex | None:
     try:
         return _load(folder, flat)
     except Exception as error:  # FAISS raises RuntimeError, JSON ValueError, NumPy its own
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise LibraryDamagedError(
             f"the codes in {folder} cannot be read: {reason}", "Make them anew: vclip reindex"
         ) from error

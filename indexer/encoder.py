@@ -20,7 +20,7 @@ import numpy as np
 from indexer.backends import AUTO, Pictures, device_for, in_force, open_pictures
 from indexer.cache import export_folder
 from indexer.discover import fingerprint
-from indexer.errors import ModelError
+from indexer.errors import ModelError, first_line
 from indexer.frames import PictureSpec, fit_picture
 from indexer.vectors import Float32, UInt8, unit
 
@@ -182,7 +182,7 @@ def pick_device(device: str) -> str:
     except (RuntimeError, AssertionError) as error:
         if device == "auto":
             return "cpu"
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ModelError(f"device {device!r} cannot be used: {reason}", "Use --device cpu or auto") from error
     return wanted
 
@@ -273,7 +273,7 @@ def _split(model: str) -> tuple[str, str | None]:
 
 
 def _cannot_load(model: str, error: Exception) -> ModelError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    reason = first_line(error)[:300]
     if model.startswith(LOCAL):
         return ModelError(
             f"{model} cannot be loaded: {reason}",

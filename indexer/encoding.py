@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from indexer.encoder import Encoder, is_out_of_memory
-from indexer.errors import ModelError
+from indexer.errors import ModelError, first_line
 from indexer.vectors import Float32, UInt8
 
 
@@ -152,7 +152,7 @@ class _Device:
     def _half(self, size: int, error: Exception) -> int:
         name = self._encoder.device
         if not is_out_of_memory(error):
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise ModelError(f"{name} failed: {reason}", "What was finished is kept; try --device cpu") from error
         if size == 1:
             raise ModelError(

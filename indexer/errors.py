@@ -34,6 +34,11 @@ _DISK_ERRORS = {
 }
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of other libraries says, in one line; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class VClipperError(Exception):
     """Base of the family: one clear sentence, and the next thing to do.
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.errors import first_line
 from indexer.store import VideoFrames
 from indexer.vectors import Float16, Float32
 
@@ -578,5 +579,5 @@ def gpu_reason() -> str:
         flat = FlatIndex([Segment.build("probe", [VideoFrames.of(1, probe)])], 8)
         found = GpuIndex(flat).search(probe[3:4], 1).frames[0, 0]
     except Exception as error:  # CUDA errors come as RuntimeError, AssertionError or worse
-        return f"a probe search on the GPU failed: {str(error).splitlines()[0]}"
+        return f"a probe search on the GPU failed: {first_line(error)}"
     return "" if found == 3 else "a probe search on the GPU gave a wrong answer"

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from indexer.errors import InputError
+from indexer.errors import InputError, first_line
 from indexer.vectors import Float32, UInt8, least_cosine
 
 _log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class CompiledPictures:
             cosine = least_cosine(self._run(pictures), self._plain.features(pictures))
             problem = "" if cosine >= self._least else f"its vectors differ: cosine {cosine:.5f}"
         except Exception as error:  # of torch's compiler, of the C++ compiler
-            problem = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            problem = first_line(error)[:200]
         if problem:
             self._program = None
             _log.warning("torch.compile is not used: %s", problem)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from indexer import snapshot
-from indexer.errors import REPAIR, LibraryDamagedError
+from indexer.errors import REPAIR, LibraryDamagedError, first_line
 from indexer.frame_index import FlatIndex, Moments, Rows, Segment
 from indexer.manifest import write_json_atomically
 from indexer.store import Store, VideoFrames, VideoRow
@@ -66,7 +66,7 @@ def load(library: Path, dimension: int) -> tuple[FlatIndex, IndexState]:
         except FileNotFoundError:  # a writer replaced the list between our two looks
             return _load(folder, dimension)
     except Exception as error:  # FAISS raises RuntimeError, JSON ValueError, NumPy its own
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise LibraryDamagedError(f"the index in {folder} cannot be read: {reason}", REPAIR) from error
 
 

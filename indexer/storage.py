@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from indexer.errors import InputError, LibraryError
+from indexer.errors import InputError, LibraryError, first_line
 
 SCHEMES = ("s3", "gs", "az")
 TABLES = "tables"
@@ -204,7 +204,7 @@ class Bucket:
             if isinstance(error, FileNotFoundError):
                 raise
             raise LibraryError(
-                f"{self.uri} cannot be used: {_first_line(error)}", "See: docs/cluster.md"
+                f"{self.uri} cannot be used: {first_line(error)[:300]}", "See: docs/cluster.md"
             ) from error
 
 
@@ -241,7 +241,7 @@ def _objects(uri: str) -> Any:
     try:
         return from_url(uri, client_options=client, retry_config=retry)
     except Exception as error:  # obstore raises its own for each setting
-        raise LibraryError(f"{uri} cannot be used: {_first_line(error)}", "Check the environment") from error
+        raise LibraryError(f"{uri} cannot be used: {first_line(error)[:300]}", "Check the environment") from error
 
 
 def _tag(meta: Mapping[str, Any]) -> dict[str, str]:
@@ -305,7 +305,3 @@ def _explained(uri: str, answer: str) -> LibraryError | None:
         if any(word in answer for word in words):
             return LibraryError(f"{uri}: {meaning}", hint)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.errors import REPAIR, LibraryDamagedError
+from indexer.errors import REPAIR, LibraryDamagedError, first_line
 from indexer.vectors import Float16, Float32
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class TableSearch:
             found = asked.to_arrow()
         except Exception as error:  # LanceDB raises RuntimeError and OSError, whatever is missing
             raise LibraryDamagedError(
-                f"LanceDB cannot search its table of frames: {str(error).splitlines()[0][:200]}", REPAIR
+                f"LanceDB cannot search its table of frames: {first_line(error)[:200]}", REPAIR
             ) from error
         owners, frames = (found.column(name).to_numpy() for name in ("video_id", "frame_index"))
         return Nearest(owners, frames.astype(np.int64), matrix(found.column("vector"), self._dimension))
