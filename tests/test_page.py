@@ -164,6 +164,26 @@ def test_search_by_text(page):
     assert page.title() == "red – VClipper"
 
 
+def test_a_search_while_the_page_still_starts_is_run_once_when_it_has_started(page):
+    """What was done with its answer is not undone by the rest of the start."""
+    held, asked = [], []
+    page.route("**/api/v1/library", lambda route: held.append(route))
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.reload()
+    page.locator("#query").fill("red")
+    page.locator("#query").press("Enter")
+    page.wait_for_timeout(300)
+    assert "/api/v1/search" not in asked
+    for route in held:
+        route.continue_()
+    until_answered(page, "red")
+    page.locator(".card-keep").first.click()
+    page.keyboard.press("Shift+B")
+    assert names_in_basket(page) == ["red"]
+    assert parameters(page)["q"] == "red"
+    assert asked.count("/api/v1/search") == 1
+
+
 def test_moments_are_grouped_by_video_or_ranked(page):
     search(page, "lime")
     heads = page.locator(".group-name").all_inner_texts()

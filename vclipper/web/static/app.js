@@ -75,6 +75,9 @@ class App {
     this.basket.load();
     this.indexing.follow();
     const typed = this.form.value(); // while the page was starting
+    const { early } = this;
+    this.early = null;
+    if (early) return this.run(...early);
     this.#goToAddress();
     if (query.isEmpty(this.search)) this.form.show(typed);
     return undefined;
@@ -88,8 +91,13 @@ class App {
     this.run({ ...this.form.value(), filters: { ...filters }, settings: { ...settings } }, { focus: true });
   }
 
-  /** Run a search and show it; `history` is "push", "replace" or "keep" (the address says it already). */
+  /** Run a search and show it; `history` is "push", "replace" or "keep" (the address says it already).
+   * Before the page has started it waits: the start would run the address's search over it and load the basket anew. */
   async run(search, { history = "push", at = null, focus = false } = {}) {
+    if (!this.library) {
+      this.early = [search, { history, at, focus }];
+      return undefined;
+    }
     this.request?.abort();
     this.request = new AbortController();
     const { signal } = this.request;
