@@ -105,21 +105,21 @@ def test_what_is_there_and_what_comes_is_indexed(library, folder, film, how):
 def test_a_growing_file_is_waited_for(folder, film):
     data = film.read_bytes()
     with (
-        Watcher([folder], settings=WatchSettings(settle_seconds=0.6)) as watcher,
+        Watcher([folder], settings=WatchSettings(settle_seconds=1.5)) as watcher,
         (folder / "a.mp4").open("wb") as out,
     ):
         for i in range(5):
             out.write(data[i * len(data) // 5 : (i + 1) * len(data) // 5])
             out.flush()
             assert watcher.settled() == []
-            time.sleep(0.3)  # less than it takes to settle, so it may never be given out before the last part
+            time.sleep(0.15)  # less than it takes to settle, so it may never be given out before the last part
         deadline = time.monotonic() + 10
         while not (given := watcher.settled()):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert given == [folder / "a.mp4"]
         assert (folder / "a.mp4").read_bytes() == data
-        time.sleep(0.7)
+        time.sleep(1.6)
         assert watcher.settled() == []  # once
         watcher.put_back(given)
         assert watcher.settled() == given  # nothing came of it: again
