@@ -182,9 +182,16 @@ def pick_device(device: str) -> str:
     except (RuntimeError, AssertionError) as error:
         if device == "auto":
             return "cpu"
-        reason = first_line(error)
-        raise ModelError(f"device {device!r} cannot be used: {reason}", "Use --device cpu or auto") from error
+        raise ModelError(f"device {device!r} cannot be used: {_why(error)}", "Use --device cpu or auto") from error
     return wanted
+
+
+def _why(error: Exception) -> str:
+    """What torch says of a device, less its list of all devices that exist and its advice."""
+    reason = first_line(error)
+    if reason.startswith(("Expected one of", "Invalid device string")):
+        return "torch knows no such device"
+    return reason.split(". ")[0]
 
 
 def list_models() -> list[str]:

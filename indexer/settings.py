@@ -60,7 +60,8 @@ class IndexSettings:
     def __post_init__(self) -> None:
         for name, low in (("batch_size", 0), ("workers", 0), ("decode_timeout_seconds", 0.1), ("flush_rows", 1)):
             if getattr(self, name) < low:
-                raise InputError(f"{name} is {getattr(self, name)}", f"It must be at least {low}")
+                hint = f"It must be at least {low}" + ("; 0 chooses by the machine" if low == 0 else "")
+                raise InputError(f"{name} is {getattr(self, name)}", hint)
         if self.index_type is not None:
             check_index_type(self.index_type)
 

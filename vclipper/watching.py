@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from indexer.discover import printable
 from indexer.errors import InputError, LibraryError
 from indexer.lock import holder, is_held, writing
 from indexer.watch import Watcher, WatchSettings
@@ -71,7 +72,7 @@ class Watch:
         on_note: Callable[[str], None],
         stop: threading.Event,
     ) -> None:
-        self._library, self._settings = library, settings
+        self._library, self._roots, self._settings = library, roots, settings
         self._on_report, self._on_note, self._stop = on_report, on_note, stop
         rows = {path: video for video in library.videos() for path in video.paths}
         self._watcher = Watcher(roots, settings.exclude, watching, lambda p, s: _is_known(rows.get(p), s), on_note)
@@ -85,6 +86,8 @@ class Watch:
             ModelError: the library's model cannot be loaded.
         """
         with writing(self._library.path, "vclip watch", "watcher"), self._watcher:
+            paused = ", paused" if is_paused(self._library.path) else ""
+            self._on_note(f"watching {', '.join(map(printable, self._roots))}{paused}")
             while not self._stop.is_set():
                 files = [] if is_paused(self._library.path) else self._watcher.settled()
                 self._stop.wait(self._index(files) if files else TICK_SECONDS)

@@ -98,9 +98,8 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
 def _of_the_framework(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
     kind = {404: "NotFoundError"}.get(error.status_code, "InputError")
-    return JSONResponse(
-        error_json(kind, f"{request.url.path}: {error.detail}"), error.status_code, dict(error.headers or {})
-    )
+    body = error_json(kind, f"{request.url.path}: {error.detail}", "See /api/v1/docs")
+    return JSONResponse(body, error.status_code, dict(error.headers or {}))
 
 
 def _surprise(request: Request, error: Exception) -> JSONResponse:

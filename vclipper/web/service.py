@@ -52,9 +52,9 @@ class Service:
         self.pictures = Pictures()
         self.library = Library(where, device, self.load, open_picture=self.pictures.named)
         self.files = Files()
-        self.answers: Recent[list[Moment]] = Recent(_REMEMBERED_ANSWERS)
-        self.stills: Recent[bytes] = Recent(_REMEMBERED_STILLS)
-        self.reasons: Recent[str] = Recent(_REMEMBERED_STILLS)
+        self.answers: RecentFew[list[Moment]] = RecentFew(_REMEMBERED_ANSWERS)
+        self.stills: RecentFew[bytes] = RecentFew(_REMEMBERED_STILLS)
+        self.reasons: RecentFew[str] = RecentFew(_REMEMBERED_STILLS)
         self.runs = IndexRuns(self.library)
 
     @cached_property
@@ -89,7 +89,7 @@ class Service:
         self.still_workers.close()
 
 
-class Recent(Generic[Value]):
+class RecentFew(Generic[Value]):
     """The last few values by key, for several threads; the one unused for longest makes room."""
 
     def __init__(self, count: int) -> None:
