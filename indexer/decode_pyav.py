@@ -13,32 +13,44 @@ from indexer.clock import Clock, TimedFrame
 from indexer.container import DECODE_TIME_CONTAINERS, DISCONTINUOUS_CONTAINERS, open_container, packet_at
 from indexer.frames import SLACK_SECONDS
 from indexer.keyframes import is_clean_start
-from indexer.packet_skipping import NotAsExpectedError, Selection, may_skip_packets, wanted_packets
+from indexer.packet_skipping import NotAsExpectedError, SampleTimes, Selection, may_skip_packets, wanted_packets
 from indexer.picture import FramePicture
 from indexer.video_types import Progress, SampledFrame, Samples, VideoInfo
 
 _DEMUX_RETRIES = 16
 
-_Strategy: TypeAlias = Callable[[Any, Any, VideoInfo, float, Progress], Iterator[TimedFrame]]
-"""One way to read a file: (container, stream, info, period in seconds, progress) → frames in display order."""
+_Strategy: TypeAlias = Callable[[Any, Any, VideoInfo, SampleTimes, Progress], Iterator[TimedFrame]]
+"""One way to read a file: (container, stream, info, sampled times, progress) → frames in display order."""
 
 
-def pyav_samples(path: Path, info: VideoInfo, period_seconds: float, threads: int, progress: Progress) -> Samples:
-    """The sampled frames from ``progress.next_index`` on; damage goes into ``progress``."""
+def pyav_samples(
+    path: Path,
+    info: VideoInfo,
+    period_seconds: float,
+    threads: int,
+    progress: Progress,
+    tolerance_seconds: float = 0.0,
+) -> Samples:
+    """The sampled frames from ``progress.next_index`` on; damage goes into ``progress``.
+
+    The tolerance is made use of only where packets may be skipped. Where a file turns out damaged, frames are the
+    exact ones from there on.
+    """
     if may_skip_packets(info):
+        times = SampleTimes(period_seconds, tolerance_seconds)
         try:
-            yield from _pyav_pass(path, info, period_seconds, threads, progress, _wanted_only)
+            yield from _pyav_pass(path, info, times, threads, progress, _wanted_only)
         except NotAsExpectedError:
             pass
         else:
             return
-    yield from _pyav_pass(path, info, period_seconds, threads, progress, _in_order)
+    yield from _pyav_pass(path, info, SampleTimes(period_seconds), threads, progress, _in_order)
 
 
 def _pyav_pass(
     path: Path,
     info: VideoInfo,
-    period_seconds: float,
+    times: SampleTimes,
     threads: int,
     progress: Progress,
     strategy: _Strategy,
@@ -49,9 +61,9 @@ def _pyav_pass(
     with open_container(path) as container:
         stream = container.streams[info.stream_index]
         _set_threads(stream, info, threads)
-        frames = strategy(container, stream, info, period_seconds, progress)
+        frames = strategy(container, stream, info, times, progress)
         scaler = VideoReformatter()
-        for index, frame in _shown_at(frames, period_seconds, progress):
+        for index, frame in _shown_at(frames, times, progress):
             progress.next_index = index + 1
             yield SampledFrame(index, FramePicture(frame, info, scaler))
 
@@ -62,25 +74,23 @@ def _set_threads(stream: Any, info: VideoInfo, threads: int) -> None:
     stream.thread_type = "SLICE" if info.container in DECODE_TIME_CONTAINERS else "AUTO"
 
 
-def _shown_at(
-    frames: Iterator[TimedFrame], period_seconds: float, progress: Progress
-) -> Iterator[tuple[int, Any]]:
+def _shown_at(frames: Iterator[TimedFrame], times: SampleTimes, progress: Progress) -> Iterator[tuple[int, Any]]:
     """Which frame is on screen at each sampled time from ``progress.next_index`` on."""
     index = progress.next_index
     current: TimedFrame | None = None
     for timed in frames:
-        while current is not None and index * period_seconds < timed.start_seconds - SLACK_SECONDS:
+        while current is not None and times.of(index) < timed.start_seconds - SLACK_SECONDS:
             yield index, current.frame
             index += 1
         current = timed
         progress.end_seconds = timed.end_seconds
-    while current is not None and (index == 0 or index * period_seconds < progress.end_seconds - SLACK_SECONDS):
+    while current is not None and (index == 0 or times.due(index) < progress.end_seconds - SLACK_SECONDS):
         yield index, current.frame
         index += 1
 
 
 def _wanted_only(
-    container: Any, stream: Any, info: VideoInfo, period_seconds: float, progress: Progress
+    container: Any, stream: Any, info: VideoInfo, times: SampleTimes, progress: Progress
 ) -> Iterator[TimedFrame]:
     """As :func:`_in_order`, but what is stored after a group's last wanted frame is not decoded.
 
@@ -90,7 +100,7 @@ def _wanted_only(
     import av
 
     clock = Clock(info, stream.time_base, info.first_stamp_seconds)
-    selection = Selection(info, period_seconds, progress.next_index)
+    selection = Selection(info, times, progress.next_index)
     try:
         for packet in wanted_packets(container, stream, info, selection):
             frames = stream.decode(packet)
@@ -110,10 +120,10 @@ def _expected(timed: TimedFrame | None, frame: Any, info: VideoInfo) -> TimedFra
 
 
 def _in_order(
-    container: Any, stream: Any, info: VideoInfo, period_seconds: float, progress: Progress
+    container: Any, stream: Any, info: VideoInfo, times: SampleTimes, progress: Progress
 ) -> Iterator[TimedFrame]:
     """Every frame from the start or the one reached."""
-    return frames_in_order(container, stream, info, progress.next_index * period_seconds, progress)
+    return frames_in_order(container, stream, info, times.due(progress.next_index), progress)
 
 
 def frames_in_order(

@@ -77,6 +77,16 @@ _Job = tuple[int, Path, Path | None]
 """The file's place, its path, where its thumbnails go."""
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What is the same for all files of a run; see :func:`indexer.video.decode`."""
+
+    period_seconds: float
+    tolerance_seconds: float
+    picture: PictureSpec
+    threads: int
+
+
 def decode_all(
     files: Sequence[Path],
     period_seconds: float,
@@ -86,6 +96,7 @@ def decode_all(
     thumbnails: Sequence[Path] | None = None,
     gpus: Sequence[str] = (),
     on_note: Callable[[str], None] = lambda text: None,
+    tolerance_seconds: float = 0.0,
 ) -> Iterator[Message]:
     """Decode ``files`` side by side; each message's ``job`` is the file's place in ``files``.
 
@@ -94,13 +105,13 @@ def decode_all(
     Of one file the messages come in order: Opened, Decoded…, then Finished or Failed. Closing the
     iterator stops the workers. ``workers`` counts cores: where there are fewer files, each is decoded by
     several threads. Each of ``gpus`` gets one more worker, which decodes there what it can; one that cannot be
-    used is told to ``on_note`` (from another thread).
+    used is told to ``on_note`` (from another thread). ``tolerance_seconds``: see :func:`indexer.video.decode`.
     """
     jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
     for job, path in enumerate(files):
         jobs.put((job, path, thumbnails[job] if thumbnails else None))
     cores, workers = workers, max(1, min(workers, len(files)))
-    task = (period_seconds, picture, max(1, cores // workers))
+    task = _Task(period_seconds, tolerance_seconds, picture, max(1, cores // workers))
     devices = [None] * workers + list(gpus)
     for _ in devices:
         jobs.put(None)
@@ -136,7 +147,7 @@ class _Keeper(threading.Thread):
         jobs: queue.SimpleQueue[_Job | None],
         out: queue.Queue[Message | None],
         stop: threading.Event,
-        task: tuple[float, PictureSpec, int],
+        task: _Task,
         timeout_seconds: float,
         device: str | None,
         on_note: Callable[[str], None],
@@ -207,7 +218,7 @@ class _Keeper(threading.Thread):
     def _start_worker(self) -> None:
         context = multiprocessing.get_context("spawn")  # fork would copy the threads' locks of torch and Lance
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, *self._task, self._device), daemon=True)
+        self._process = context.Process(target=_work, args=(theirs, self._task, self._device), daemon=True)
         try:
             with _no_main():
                 self._process.start()
@@ -260,14 +271,14 @@ def _exit(code: int | None) -> str:
 # ---- in the worker process
 
 
-def _work(pipe: Connection, period_seconds: float, picture: PictureSpec, threads: int, device: str | None) -> None:
+def _work(pipe: Connection, task: _Task, device: str | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
     threading.Thread(target=die_with_parent, daemon=True).start()
     pipe.send("" if device is None else why_not(device))
     with contextlib.suppress(EOFError, OSError):  # the main process is gone
         while True:
             job, path, thumbnails = pipe.recv()
-            for message in _messages(job, path, period_seconds, picture, threads, device, thumbnails):
+            for message in _messages(job, path, task, device, thumbnails):
                 pipe.send(message)
 
 
@@ -279,21 +290,13 @@ def die_with_parent() -> None:
         os._exit(1)
 
 
-def _messages(
-    job: int,
-    path: Path,
-    period_seconds: float,
-    picture: PictureSpec,
-    threads: int,
-    device: str | None,
-    thumbnails: Path | None,
-) -> Iterator[Message]:
+def _messages(job: int, path: Path, task: _Task, device: str | None, thumbnails: Path | None) -> Iterator[Message]:
     try:
         info = probe(path)
         yield Opened(job, info)
-        frames = sample_count(min(info.duration_seconds or 0.0, 1e9), period_seconds)
+        frames = sample_count(min(info.duration_seconds or 0.0, 1e9), task.period_seconds)
         with contextlib.nullcontext() if thumbnails is None else ThumbnailWriter(thumbnails, frames) as writer:
-            outcome = yield from _batches(job, path, info, period_seconds, picture, threads, device, writer)
+            outcome = yield from _batches(job, info, task, device, writer)
         yield Finished(job, outcome)
     except VClipperError as error:
         yield Failed(job, error)
@@ -302,16 +305,16 @@ def _messages(
 
 
 def _batches(
-    job: int,
-    path: Path,
-    info: VideoInfo,
-    period_seconds: float,
-    picture: PictureSpec,
-    threads: int,
-    device: str | None,
-    thumbnails: ThumbnailWriter | None,
+    job: int, info: VideoInfo, task: _Task, device: str | None, thumbnails: ThumbnailWriter | None
 ) -> Generator[Message, None, DecodeOutcome]:
-    decoding = decode(path, info, period_seconds, threads=threads, device=device)
+    decoding = decode(
+        info.path,
+        info,
+        task.period_seconds,
+        threads=task.threads,
+        device=device,
+        tolerance_seconds=task.tolerance_seconds,
+    )
     waiting: list[Any] = []
     first_index, since = 0, time.monotonic()
     while True:
@@ -322,7 +325,7 @@ def _batches(
                 yield Decoded(job, FrameBatch(first_index, np.stack(waiting)))
             outcome: DecodeOutcome = end.value
             return outcome
-        waiting.append(frame.picture.fitted(picture))
+        waiting.append(frame.picture.fitted(task.picture))
         if thumbnails is not None and thumbnails.wants(frame.index):
             thumbnails.add(frame.index, frame.picture.fitted(thumbnail_spec(info.width, info.height)))
         if len(waiting) >= FRAMES_PER_MESSAGE or time.monotonic() - since > MESSAGE_SECONDS:

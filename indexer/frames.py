@@ -49,6 +49,15 @@ def sample_times(duration_seconds: float, period_seconds: float) -> npt.NDArray[
     return np.arange(sample_count(duration_seconds, period_seconds), dtype=np.float64) * period_seconds
 
 
+def check_tolerance(tolerance_seconds: float, period_seconds: float) -> None:
+    """Raise InputError unless pictures may be taken so far off their times: 0 to half the period."""
+    if not 0 <= tolerance_seconds <= period_seconds / 2:
+        raise InputError(
+            f"the tolerance is {tolerance_seconds:g} seconds",
+            f"With a picture every {period_seconds:g} seconds it must lie between 0 and {period_seconds / 2:g}",
+        )
+
+
 @dataclass(frozen=True)
 class FrameBatch:
     """Consecutive sampled pictures of one video, ready for the encoder.

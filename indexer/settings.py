@@ -26,7 +26,7 @@ BACKENDS = (
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """Settings of one run; none of them changes what is stored but ``index_type``.
+    """Settings of one run; what is stored is changed by ``tolerance_seconds`` and ``index_type`` only.
 
     Attributes:
         batch_size: pictures the encoder takes at once; 0 chooses by device.
@@ -37,6 +37,8 @@ class IndexSettings:
         exclude: patterns of what is left out, see :class:`indexer.ignore.Ignores`.
         nvdec: GPUs that encode decode too, where torchcodec is installed and shows right pictures there.
         decode_timeout_seconds: a decoder that is silent for this long is stopped.
+        tolerance_seconds: a sampled picture may be taken up to this much before or after its time where that is
+            cheaper to decode; at most half the library's period. Its time in the library stays the sampled one.
         index_type: the kind of search index that the library has from now on; None leaves it as it is.
         flush_rows, flush_seconds: finished videos are written when this many frames have come together,
             or at the latest after this time.
@@ -53,12 +55,20 @@ class IndexSettings:
     exclude: tuple[str, ...] = ()
     nvdec: bool = True
     decode_timeout_seconds: float = 60.0
+    tolerance_seconds: float = 0.0
     index_type: str | None = None
     flush_rows: int = 8192
     flush_seconds: float = 5.0
 
     def __post_init__(self) -> None:
-        for name, low in (("batch_size", 0), ("workers", 0), ("decode_timeout_seconds", 0.1), ("flush_rows", 1)):
+        lowest = {
+            "batch_size": 0,
+            "workers": 0,
+            "decode_timeout_seconds": 0.1,
+            "tolerance_seconds": 0,
+            "flush_rows": 1,
+        }
+        for name, low in lowest.items():
             if getattr(self, name) < low:
                 hint = f"It must be at least {low}" + ("; 0 chooses by the machine" if low == 0 else "")
                 raise InputError(f"{name} is {getattr(self, name)}", hint)
@@ -75,12 +85,13 @@ class IndexSettings:
         return self.workers or os.cpu_count() or 1
 
 
-def period_of(fps: float) -> float:
-    """Sampling period in seconds for ``fps`` sampled frames per second.
+def period_of(fps: float | None) -> float:
+    """Sampling period in seconds for ``fps`` sampled frames per second; None means the default.
 
     Raises:
         InputError: not within 1/60 … 60.
     """
+    fps = DEFAULT_FPS if fps is None else fps
     if not 1 / 60 <= fps <= 60:
         raise InputError(f"--fps is {fps:g}", "It must lie between 1/60 (one frame a minute) and 60")
     return 1.0 / fps

@@ -24,7 +24,7 @@ from indexer.decode_decord import DecordGaveUpError, decord_samples
 from indexer.decode_pyav import pyav_samples
 from indexer.decode_torchcodec import TorchcodecGaveUpError, torchcodec_samples
 from indexer.errors import InputError, VideoError
-from indexer.frames import sample_times
+from indexer.frames import check_tolerance, sample_times
 from indexer.packet_skipping import may_skip_packets
 from indexer.probe import probe
 from indexer.video_types import (
@@ -115,7 +115,13 @@ def _has_decord() -> bool:
 
 
 def decode(
-    path: Path, info: VideoInfo, period_seconds: float, *, threads: int = 1, device: str | None = None
+    path: Path,
+    info: VideoInfo,
+    period_seconds: float,
+    *,
+    threads: int = 1,
+    device: str | None = None,
+    tolerance_seconds: float = 0.0,
 ) -> Decoding:
     """The frames shown at 0, T, 2T … until the picture's real end, one at a time.
 
@@ -129,6 +135,8 @@ def decode(
         threads: decoding threads, at least 1.
         device: where torchcodec decodes what it is right about, if
             :func:`indexer.decode_torchcodec.why_not` has nothing against it; None: it decodes nothing.
+        tolerance_seconds: a frame may be shown up to this much earlier or later, where that is cheaper to decode;
+            at most T / 2. Only PyAV makes use of it, and only of files of which it need not decode all.
 
     Yields:
         every index from 0, in order and once.
@@ -138,9 +146,10 @@ def decode(
 
     Raises:
         VideoError: no frame at all can be decoded.
-        InputError: the period or the number of threads cannot be used.
+        InputError: the period, the number of threads or the tolerance cannot be used.
     """
     sample_times(0.0, period_seconds)
+    check_tolerance(tolerance_seconds, period_seconds)
     if threads < 1:
         raise InputError(f"threads must be 1 or more, not {threads}")
     progress = Progress()
@@ -153,7 +162,7 @@ def decode(
     except (DecordGaveUpError, TorchcodecGaveUpError):
         decoder = "pyav"
     if decoder == "pyav":
-        yield from pyav_samples(path, info, period_seconds, threads, progress)
+        yield from pyav_samples(path, info, period_seconds, threads, progress, tolerance_seconds)
     if progress.next_index == 0:
         raise VideoError(f"no picture of {printable(path)} can be decoded", "It may be damaged or cut off")
     return _outcome(info, progress, decoder)

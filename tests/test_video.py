@@ -27,7 +27,7 @@ from indexer.decode_decord import DecordGaveUpError
 from indexer.errors import InputError, VideoError
 from indexer.frames import PictureSpec, ResizeMode, fit_picture, sample_count
 from indexer.keyframes import is_disposable
-from indexer.packet_skipping import NotAsExpectedError, Selection, wanted_packets
+from indexer.packet_skipping import NotAsExpectedError, SampleTimes, Selection, wanted_packets
 from indexer.video import DecodeOutcome, VideoInfo, choose_decoder, decode, probe
 from indexer.video_types import Progress
 from tests import media
@@ -234,7 +234,7 @@ def test_packets_that_nobody_sees_are_not_decoded(made: Made, monkeypatch: pytes
     only_pyav(monkeypatch)
     clip = made("mp4-h264")
     info = probe(clip.path)
-    selection = Selection(info, 2.0, 0)
+    selection = Selection(info, SampleTimes(2.0))
     with open_container(clip.path) as container:
         stream = container.streams.video[0]
         chosen = [p for p in wanted_packets(container, stream, info, selection) if p is not None]
@@ -250,7 +250,7 @@ def test_frames_that_no_other_needs_are_not_decoded(name: str, made: Made) -> No
         extradata = stream.codec_context.extradata
         spare = [p.pts for p in container.demux(stream) if p.size and is_disposable(p, info.codec, extradata)]
         container.seek(0)
-        chosen = wanted_packets(container, stream, info, Selection(info, 2.0, 0))
+        chosen = wanted_packets(container, stream, info, Selection(info, SampleTimes(2.0)))
         decoded = {packet.pts for packet in chosen if packet is not None}
     assert len(spare) > 40
     assert len(decoded.intersection(spare)) < len(spare) / 4
@@ -280,7 +280,7 @@ def test_selected_packets_hold_every_wanted_frame(
 ) -> None:
     spare = {tick for group in groups for tick in group[1:] if tick % every == 0}
     info = VideoInfo(Path("x"), "mp4", "h264", 1, 1, None, "none", 25.0, first_stamp_seconds=0.0)
-    selection = Selection(info, period_seconds, 0)
+    selection = Selection(info, SampleTimes(period_seconds))
     given_out: list[int] = []
 
     def take(packets: Iterator[Any]) -> None:
@@ -615,7 +615,7 @@ def test_a_late_failure_does_not_cost_the_whole_again(made: Made) -> None:
     with open_container(clip.path) as container:
         stream = container.streams.video[0]
         progress = Progress(next_index=9)
-        first = next(decode_pyav._in_order(container, stream, info, 0.5, progress))
+        first = next(decode_pyav._in_order(container, stream, info, SampleTimes(0.5), progress))
     assert first.start_seconds == 4.0, "the last keyframe before 4.5 s"
 
 

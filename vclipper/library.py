@@ -17,6 +17,7 @@ from indexer.devices import device_of_a_worker
 from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder
 from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VideoError, disk_errors_said
+from indexer.frames import check_tolerance
 from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
 from indexer.migrations import migrate
@@ -24,7 +25,7 @@ from indexer.plan import Plan, absolute, make_plan
 from indexer.relink import Relinking, plan_relinking
 from indexer.repair import Repair, repair
 from indexer.rewrite import write_tables
-from indexer.settings import DEFAULT_FPS, IndexSettings, check_index_type, period_of
+from indexer.settings import IndexSettings, check_index_type, period_of
 from indexer.stills import pictures_at
 from indexer.storage import TABLES, Folder, Where, at
 from indexer.store import Store, VideoRow
@@ -184,6 +185,7 @@ class Library:
             LibraryLockedError: another process is writing to the library.
         """
         settings = settings or IndexSettings()
+        self._demand_tolerance(settings, fps)
         files, roots = find_videos(paths, settings.exclude), absolute(paths)
         with self._workers(ray) as connection:
             # The machine that drives a cluster may have none of the devices that are named.
@@ -248,8 +250,9 @@ class Library:
         from indexer.watch import WatchSettings as Defaults
         from vclipper.watching import Watch
 
-        self._make_or_require(None, None)
         options = (settings or IndexSettings(), watching or Defaults())
+        self._demand_tolerance(options[0], None)
+        self._make_or_require(None, None)
         Watch(self, absolute(paths), *options, on_report, on_note, stop or threading.Event()).run()
 
     def watch_state(self, paused: bool | None = None) -> str:
@@ -261,9 +264,15 @@ class Library:
             watching.set_paused(self.path, paused)
         return watching.describe(self.path)
 
+    def _demand_tolerance(self, settings: IndexSettings, fps: float | None) -> None:
+        """Refuse a tolerance that the library's period, or that of the one to be made, does not allow."""
+        is_there = manifest.exists(self.storage)
+        period_seconds = manifest.load(self.storage).period_seconds if is_there else period_of(fps)
+        check_tolerance(settings.tolerance_seconds, period_seconds)
+
     def _make_or_require(self, model: str | None, fps: float | None, device: str | None = None) -> None:
         """Make the library where there is none; else refuse a model or rate that did not make it."""
-        period_seconds = period_of(DEFAULT_FPS if fps is None else fps)
+        period_seconds = period_of(fps)
         if not manifest.exists(self.storage):
             self._refuse_strange_place()
             encoder = self._embedding.encoder_called(model or DEFAULT_MODEL, device)  # before anything is written

@@ -8,7 +8,14 @@ import re
 import click
 
 from indexer.settings import DEFAULT_FPS, INDEX_TYPES, IndexSettings
-from vclipper.commands.options import backend_option, device_option, json_option, library_option, open_library
+from vclipper.commands.options import (
+    backend_option,
+    device_option,
+    json_option,
+    library_option,
+    open_library,
+    tolerance_option,
+)
 
 INTERRUPTED = 130
 
@@ -39,6 +46,7 @@ INTERRUPTED = 130
     show_default=True,
     help="Stop a decoder silent for this many seconds.",
 )
+@tolerance_option
 @click.option("--index-type", metavar="TYPE", help=f"Search index from now on: {', '.join(INDEX_TYPES)}.")
 @click.option(
     "--ray",
@@ -64,6 +72,7 @@ def index(
     no_nvdec: bool,
     prune: bool,
     decode_timeout: float,
+    tolerance: float,
     index_type: str | None,
     ray: str | None,
     as_json: bool,
@@ -82,6 +91,7 @@ def index(
         nvdec=not no_nvdec,
         exclude=exclude,
         decode_timeout_seconds=decode_timeout,
+        tolerance_seconds=tolerance,
         index_type=index_type,
     )
     opened = open_library(library, device, backend)

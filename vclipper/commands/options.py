@@ -67,6 +67,18 @@ def backend_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def tolerance_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--tolerance``."""
+    return click.option(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Take a picture up to this much off its time where that is faster; at most half the sampling period.",
+    )(command)
+
+
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(command)

@@ -10,7 +10,13 @@ import click
 
 from indexer.errors import InputError
 from indexer.settings import IndexSettings
-from vclipper.commands.options import backend_option, device_option, library_option, open_library
+from vclipper.commands.options import (
+    backend_option,
+    device_option,
+    library_option,
+    open_library,
+    tolerance_option,
+)
 
 
 @click.command()
@@ -25,6 +31,7 @@ from vclipper.commands.options import backend_option, device_option, library_opt
 @click.option("--pause", is_flag=True, help="Let watchers of this library pause, until --resume.")
 @click.option("--resume", is_flag=True, help="Let them go on.")
 @click.option("--status", is_flag=True, help="Say who watches.")
+@tolerance_option
 @device_option
 @backend_option
 @library_option
@@ -36,6 +43,7 @@ def watch(
     pause: bool,
     resume: bool,
     status: bool,
+    tolerance: float,
     device: str,
     backend: str,
     library: str | None,
@@ -54,7 +62,7 @@ def watch(
         signal.signal(number, lambda *args: stop.set())
     opened.watch(
         list(paths),
-        IndexSettings(exclude=exclude),
+        IndexSettings(exclude=exclude, tolerance_seconds=tolerance),
         WatchSettings(settle_seconds=settle, poll_seconds=poll),
         on_report=_print_report,
         on_note=lambda text: click.echo(f"{_now()}  {text}", err=True),

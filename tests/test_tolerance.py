@@ -1,0 +1,282 @@
+"""With a tolerance every sampled picture is near its time, fewer packets are decoded, always the same ones."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexer.container import open_container
+from indexer.errors import InputError
+from indexer.frames import SLACK_SECONDS, sample_count
+from indexer.packet_skipping import SampleTimes, Selection, wanted_packets
+from indexer.settings import IndexSettings
+from indexer.video import VideoInfo, decode, probe
+from tests import media
+from tests.fakes import make_film, open_library, rows_of
+
+TICK = 1 / 100
+SKIPPING = [
+    "mp4-h264",
+    "mp4-h264-one-group",
+    "mp4-h264-no-b-frames",
+    "mp4-h264-fragmented",
+    "mp4-h264-open-groups",
+    "mkv-hevc-10-bit",
+    "mp4-hevc-open-groups",
+    "webm-vp9-alt-ref",
+    "mov-mjpeg",
+    "mp4-av1",
+    "mkv-variable-rate",
+    "mp4-one-frame",
+]
+EXACT = ["ts-h264", "avi-h264", "mp4-edit-list", "mpg-mpeg2", "webm-vp8"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Makes each test video once."""
+    videos: dict[str, media.MadeVideo] = {}
+
+    def make(name: str) -> media.MadeVideo:
+        if name not in videos:
+            if not media.can_encode(media.encoder_of(name)):
+                pytest.skip(f"this build of PyAV has no encoder {media.encoder_of(name)}")
+            videos[name] = media.make_named(name, tmp_path_factory.mktemp("videos"))
+        return videos[name]
+
+    return make
+
+
+# ------------------------------------------------------------------------------------- real files
+
+
+def numbers_of(path: Path, period_seconds: float, tolerance_seconds: float, threads: int = 1) -> list[int]:
+    frames = decode(path, probe(path), period_seconds, threads=threads, tolerance_seconds=tolerance_seconds)
+    return [media.read_number(frame.image) for frame in frames]
+
+
+def packets_decoded(path: Path, period_seconds: float, tolerance_seconds: float) -> int:
+    info = probe(path)
+    with open_container(path) as container:
+        stream = container.streams.video[0]
+        selection = Selection(info, SampleTimes(period_seconds, tolerance_seconds))
+        return sum(packet is not None for packet in wanted_packets(container, stream, info, selection))
+
+
+def shown_within(clip: media.MadeVideo, number: int, seconds: float, tolerance_seconds: float) -> bool:
+    """Whether the frame is on screen at some moment within the tolerance."""
+    first, last = (clip.number_at(max(0.0, seconds + side * tolerance_seconds)) for side in (-1, 1))
+    return first <= number <= last
+
+
+@pytest.mark.parametrize(
+    ("period_seconds", "tolerance_seconds"), [(2.0, 0.5), (0.7, 0.35), (1.3, 0.1), (0.2, 0.1)]
+)
+@pytest.mark.parametrize("name", SKIPPING)
+def test_every_frame_is_near_its_time(name, period_seconds, tolerance_seconds, made):
+    clip = made(name)
+    numbers = numbers_of(clip.path, period_seconds, tolerance_seconds)
+    assert len(numbers) == len(clip.expected(period_seconds))
+    for index, number in enumerate(numbers):
+        assert shown_within(clip, number, index * period_seconds, tolerance_seconds), (index, number)
+    assert packets_decoded(clip.path, period_seconds, tolerance_seconds) <= packets_decoded(
+        clip.path, period_seconds, 0.0
+    )
+    assert numbers_of(clip.path, period_seconds, tolerance_seconds, threads=3) == numbers
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_where_packets_are_not_skipped_frames_are_exact(name, made):
+    clip = made(name)
+    assert numbers_of(clip.path, 0.7, 0.35) == clip.expected(0.7)
+
+
+def test_a_keyframe_within_the_tolerance_is_taken(made):
+    clip = made("mp4-h264")  # 25 frames a second, keyframes at 0, 50, 100 and 150
+    assert numbers_of(clip.path, 1.9, 0.0) == [0, 47, 95, 142, 190]
+    assert numbers_of(clip.path, 1.9, 0.5)[:4] == [0, 50, 100, 150]
+    # Exact: 47 frames and so on are needed; now: the keyframes, and behind the last one what is before 190 - 12.
+    assert packets_decoded(clip.path, 1.9, 0.5) < packets_decoded(clip.path, 1.9, 0.0) / 4
+
+
+def test_in_the_middle_of_a_group_the_nearest_frame_that_is_needed_anyway(made):
+    clip = made("mp4-h264-one-group")
+    exact, near = (numbers_of(clip.path, 2.0, tolerance) for tolerance in (0.0, 0.5))
+    assert exact == [0, 50, 100, 150]
+    # Three B-frames stand between two P-frames, so that one that is needed is at most two frames away.
+    assert all(abs(a - b) <= 2 for a, b in zip(exact[:-1], near[:-1], strict=True))
+    assert 138 <= near[-1] < 145, "the last one is taken as early as may be: 0.5 s are 12 frames"
+
+
+def test_the_pictures_are_whole(made):
+    """What is taken looks as it does when every frame is decoded: nothing it depends on was left out."""
+    clip = made("mp4-hevc-closed-groups")
+    info = probe(clip.path)
+    with open_container(clip.path) as container:
+        every = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    for frame in decode(clip.path, info, 0.9, tolerance_seconds=0.4):
+        picture = np.asarray(frame.image)
+        assert (picture == every[media.read_number(picture)]).all()
+
+
+def test_after_damage_frames_are_exact(tmp_path):
+    clip = media.make_named("mp4-h264-faststart", tmp_path)
+    media.garble(clip.path, 0.48, 0.52)
+    numbers = numbers_of(clip.path, 0.5, 0.2)
+    assert len(numbers) == len(clip.expected(0.5))
+    assert numbers[-3:] == clip.expected(0.5)[-3:]
+
+
+@pytest.mark.parametrize("tolerance_seconds", [-0.1, 1.1, float("nan"), float("inf")])
+def test_a_tolerance_of_more_than_half_the_period_is_refused(tolerance_seconds, made):
+    clip = made("mp4-h264")
+    with pytest.raises(InputError, match="tolerance"):
+        next(decode(clip.path, probe(clip.path), 2.0, tolerance_seconds=tolerance_seconds))
+
+
+# ------------------------------------------------------------------------------------- the library
+
+
+def test_a_library_takes_it_and_checks_it_first(tmp_path):
+    films = tmp_path / "films"
+    films.mkdir()
+    make_film(films / "a.mp4", [("red", 3), ("blue", 5)])
+    library = open_library(tmp_path / "new")
+    with pytest.raises(InputError, match="between 0 and 1"):
+        library.index([films], settings=IndexSettings(tolerance_seconds=1.5))
+    assert not (tmp_path / "new").exists(), "nothing was made"
+    assert library.index([films], settings=IndexSettings(tolerance_seconds=1.0, workers=1)).ok
+    with pytest.raises(InputError, match="between 0 and 1"):
+        library.index([films], settings=IndexSettings(tolerance_seconds=1.5))
+    with pytest.raises(InputError, match="between 0 and 1"):
+        library.watch([films], settings=IndexSettings(tolerance_seconds=1.5))
+    other = open_library(tmp_path / "other")
+    assert other.index([films], settings=IndexSettings(tolerance_seconds=1.0, workers=2)).ok
+    assert rows_of(other) == rows_of(library)
+    with pytest.raises(InputError, match="tolerance_seconds is -1"):
+        IndexSettings(tolerance_seconds=-1)
+
+
+# --------------------------------------------------------------------------- made-up packet orders
+
+Group = list[tuple[int, bool]]
+"""(presentation tick, whether it is disposable), in decoding order; the first is a clean start."""
+
+
+@st.composite
+def groups_of_packets(draw: st.DrawFn) -> list[Group]:
+    """Closed groups at any rate, also a varying one, with B-pyramids."""
+    groups, tick = [], 0
+    for _ in range(draw(st.integers(1, 6))):
+        steps = draw(st.one_of(st.lists(st.integers(1, 40), min_size=1, max_size=60), _even_steps()))
+        shown = (tick + np.cumsum([0, *steps[:-1]])).tolist()
+        tick = shown[-1] + steps[-1]
+        width = draw(st.integers(1, 9))
+        group: Group = [(shown[0], False)]
+        for start in range(1, len(shown), width):
+            *between, anchor = shown[start : start + width]
+            group.append((anchor, draw(st.booleans()) and not between))
+            group += [(one, draw(st.booleans())) for one in draw(st.permutations(between))]
+        groups.append(group)
+    return groups
+
+
+def _even_steps() -> st.SearchStrategy[list[int]]:
+    return st.builds(lambda step, count: [step] * count, st.sampled_from([3, 4]), st.integers(1, 300))
+
+
+@dataclass
+class Run:
+    """What a selection gave out, and what it had said by then."""
+
+    times: SampleTimes
+    given: list[int] = field(default_factory=list)
+    said: list[dict[int, float]] = field(default_factory=list)
+    end_seconds: float = 0.0
+
+    def take(self, packets: Iterator[Any]) -> None:
+        for packet in packets:
+            if packet is not None:
+                self.given.append(packet.pts)
+                self.said.append(dict(self.times.moved))
+
+
+def run(groups: list[Group], period_seconds: float, tolerance_seconds: float) -> Run:
+    info = VideoInfo(Path("x"), "mp4", "h264", 1, 1, None, "none", 25.0, first_stamp_seconds=0.0)
+    result = Run(SampleTimes(period_seconds, tolerance_seconds))
+    selection = Selection(info, result.times)
+    for group in groups:
+        result.take(selection.close_group(group[0][0] * TICK, starts_next=True))
+        for tick, is_disposable in group:
+            selection.add(fake_packet(tick), is_disposable)
+            result.take(selection.ripe())
+    result.take(selection.close_group(selection.end_seconds))
+    result.end_seconds = selection.end_seconds
+    return result
+
+
+def fake_packet(tick: int) -> SimpleNamespace:
+    return SimpleNamespace(
+        pts=tick, time_base=Fraction(1, 100), size=10, duration=0, is_corrupt=False, is_discard=False
+    )
+
+
+def shown(result: Run) -> list[int]:
+    """The ticks that a decoder's frames give, if each comes out as soon as all shown before it are there.
+
+    A real decoder is later, so that what it gives was settled even longer before.
+    """
+    order, arrived, samples, index, current = sorted(result.given), set[int](), list[int](), 0, None
+    place = 0
+    period_seconds = result.times.period_seconds
+
+    def time_of(said: dict[int, float], index: int) -> float:
+        return said.get(index, index * period_seconds)
+
+    for tick, said in zip(result.given, result.said, strict=True):
+        arrived.add(tick)
+        while place < len(order) and order[place] in arrived:
+            while current is not None and time_of(said, index) < order[place] * TICK - SLACK_SECONDS:
+                samples.append(current)
+                index += 1
+            current = order[place]
+            place += 1
+    while index == 0 or index * period_seconds < result.end_seconds - SLACK_SECONDS:
+        samples.append(current)
+        index += 1
+    return samples
+
+
+@settings(max_examples=300, deadline=None)
+@given(groups_of_packets(), st.floats(0.02, 4.0), st.floats(0.01, 0.5))
+def test_selection_over_made_up_packets(groups: list[Group], period_seconds: float, share: float) -> None:
+    near, exact = (run(groups, period_seconds, share * period_seconds * on) for on in (1, 0))
+    everything = sorted(tick for group in groups for tick, _ in group)
+
+    def tick_at(seconds: float) -> int:
+        return everything[max(0, bisect_right(everything, (seconds + SLACK_SECONDS) / TICK) - 1)]
+
+    samples = shown(near)
+    assert len(samples) == sample_count(near.end_seconds, period_seconds)
+    for index, tick in enumerate(samples):
+        assert tick_at(near.times.earliest(index)) <= tick <= tick_at(near.times.latest(index))
+    assert shown(exact) == [tick_at(index * period_seconds) for index in range(len(samples))]
+    assert len(near.given) <= len(exact.given)
+    for result in (near, exact):
+        for group in groups:
+            ticks = [tick for tick, _ in group]
+            given_out = [tick for tick in result.given if tick in set(ticks)]
+            reached = group[: ticks.index(given_out[-1]) + 1] if given_out else []
+            needed = [tick for tick, is_disposable in reached if not is_disposable]
+            assert given_out == [tick for tick, _ in reached if tick in set(given_out)], "in the file's order"
+            assert set(needed) <= set(given_out), "with all that they depend on"
