@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from indexer.errors import InputError
 from searcher.settings import SearchSettings
 from tests.fakes import make_film, open_library, picture, rows_of
 from tests.test_cli import colours, lib, vclip  # noqa: F401 - fixtures
@@ -122,6 +123,24 @@ def test_without_purge_bytes_stay_in_files_that_nothing_reads(library):
     assert not any(traces(library, video, frames).values())
 
 
+def test_a_purge_killed_after_the_removal_is_finished_by_one_without_paths(library, monkeypatch):
+    video, frames = of(library, "secret-party.mp4")
+
+    def power_cut(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vclipper.library.write_tables", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            library.remove([video.path], purge=True)
+    again = open_library(library.path)
+    assert any(traces(again, video, frames).values())
+    assert again.remove([], purge=True) == []
+    assert not any(traces(again, video, frames).values())
+    with pytest.raises(InputError, match="nothing to remove"):
+        again.remove([])
+
+
 def test_a_purge_cut_short_keeps_the_library(library, monkeypatch):
     video, _ = of(library, "secret-party.mp4")
     rename = Path.rename
@@ -145,6 +164,10 @@ def test_the_command(library, vclip, monkeypatch):  # noqa: F811
     monkeypatch.setenv("VCLIP_LIBRARY", str(library.path))
     code, out, _ = vclip("remove", "--purge", library.path.parent / "films" / "secret-party.mp4")
     assert (code, out) == (0, "1 video removed (5 frames).\n")
+    code, out, _ = vclip("remove", "--purge")
+    assert (code, out) == (0, "Written anew, without what was removed before.\n")
+    code, _, err = vclip("remove")
+    assert (code, err) == (1, "vclip: nothing to remove. Name files or folders: vclip remove PATHS\n")
 
 
 # ---- nothing leaves the machine

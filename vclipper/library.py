@@ -579,7 +579,7 @@ class Library:
         """Take videos out of the library: files, or whole folders; the files themselves stay.
 
         Args:
-            paths: files or folders.
+            paths: files or folders; none to purge what was removed before, as after a purge that was killed.
             purge: leave no trace of them: tables and index are written anew without them. Otherwise their bytes
                 stay in files that nothing reads any more, until the tables are compacted.
 
@@ -587,21 +587,26 @@ class Library:
             the videos that are gone.
 
         Raises:
-            InputError: a path that the library does not know; nothing is removed then.
+            InputError: a path that the library does not know, or none without ``purge``; nothing is removed then.
             LibraryError: ``purge`` of a library in a bucket, which may keep versions of its own.
         """
         if purge and not isinstance(self.storage, Folder):
             raise LibraryError(f"{self.storage} is in a bucket: --purge is for folders", "Remove without it")
+        places = absolute(paths)
+        if not (places or purge):
+            raise InputError("nothing to remove", "Name files or folders: vclip remove PATHS")
         with self._writer("vclip remove") as store:
-            gone = videos_below(absolute(paths), store.videos())
+            gone = videos_below(places, store.videos())
+            if purge:
+                _delete_copies(gone)  # first: afterwards nobody knows whose they were
             store.remove(gone)
             if purge:
-                self._purge(store, gone)
+                self._purge(store)
             else:
                 self._bring_along(store)
         return gone
 
-    def _purge(self, store: Store, gone: Iterable[VideoRow]) -> None:
+    def _purge(self, store: Store) -> None:
         """Write everything anew from what is in the library now (under the write lock)."""
         videos = store.videos()
         write_tables(self.path, manifest.load(self.path), zip(videos, store.frames(videos), strict=True))
@@ -610,9 +615,6 @@ class Library:
         segments.drop(self.path)
         index_choice.bring_along(self.storage, self.path, fresh, anew=True)
         self._current.whitening_file.unlink(missing_ok=True)
-        for video in gone:  # `vclip serve` keeps copies for browsers in the user's cache
-            for proxy in cache.proxy_folder().glob(f"{video.video_id}.*"):
-                proxy.unlink(missing_ok=True)
 
     def relink(
         self,
@@ -713,6 +715,13 @@ def _as_it_lies(moment: Moment, video: VideoRow) -> Moment:
     """Under a path where the file is now, or marked offline."""
     present = video.present_path()
     return replace(moment, path=present or video.path, is_offline=present is None)
+
+
+def _delete_copies(videos: Iterable[VideoRow]) -> None:
+    """`vclip serve` keeps copies for browsers in the user's cache."""
+    for video in videos:
+        for proxy in cache.proxy_folder().glob(f"{video.video_id}.*"):
+            proxy.unlink(missing_ok=True)
 
 
 __all__ = ["IndexSettings", "Library", "LibraryInfo", "SearchSettings", "VideoFilter", "default_place"]

@@ -39,12 +39,19 @@ def list_videos(library: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
-@click.option("--purge", is_flag=True, help="Leave no trace in the library's files: they are written anew.")
+@click.argument("paths", nargs=-1, metavar="PATHS...")
+@click.option(
+    "--purge",
+    is_flag=True,
+    help="Leave no trace in the library's files: they are written anew. Without PATHS: of earlier removals.",
+)
 @library_option
 def remove(paths: tuple[str, ...], purge: bool, library: str | None) -> None:
     """Take videos, or folders of them, out of the library; the files stay."""
     gone = open_library(library).remove(list(paths), purge)
+    if not paths:
+        click.echo("Written anew, without what was removed before.")
+        return
     frames = sum(video.frames for video in gone)
     click.echo(f"{len(gone)} {'video' if len(gone) == 1 else 'videos'} removed ({frames} frames).")
 
