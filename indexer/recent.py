@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
@@ -49,3 +50,24 @@ class Recent(Generic[Value]):
             self._bytes += value.nbytes
             while self._bytes > self._most_bytes and self._kept:
                 self._bytes -= self._kept.pop(next(iter(self._kept))).nbytes
+
+
+class Remembered(Generic[Value]):
+    """A function of an id whose last values are kept; threads may share it, and two may both make one.
+
+    Args:
+        make: the value of an id.
+        most_bytes: of all values that are kept.
+    """
+
+    def __init__(self, make: Callable[[int], Value], most_bytes: int) -> None:
+        self._make = make
+        self._kept: Recent[Value] = Recent(most_bytes)
+
+    def __call__(self, key: int) -> Value:
+        """The value, from memory where it is there; raises what ``make`` raises."""
+        if (found := self._kept.get(key)) is not None:
+            return found
+        made = self._make(key)
+        self._kept.keep(key, made)
+        return made

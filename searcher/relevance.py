@@ -15,15 +15,16 @@ standard deviations of the corpus for this query, and averaged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from indexer.recent import Recent
 from indexer.vectors import Float32
-from searcher.structure import Floats, Places, Structure
+from searcher.structure import Floats, Places, Structure, band_start
 from searcher.whitening import Whitening, random_vectors
 
 #: Lengths of the stretches that are compared as a whole, the shortest first.
@@ -36,54 +37,68 @@ COMBINED_WITHIN_SECONDS = 150.0
 CHANCE_WEIGHT = 0.75
 #: A smaller corpus (10 minutes at one frame every 2 s) says too little about what is usual.
 MIN_BACKGROUND_FRAMES = 300
-#: What a process keeps of the videos that queries came across: about a thousand clips of 150 s.
-KEPT_BYTES = 256 * 2**20
 #: Where all frames answer alike (one still scene), differences this small are not deviations but noise.
 MIN_DEVIATION = 0.01
+#: Cosines of queries with frames that are looked at together: more are out of the processor's caches.
+_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of one video in one space.
+    """The frames of one video in one space, ready for any query.
 
     Attributes:
-        vectors: (n, D) float32 unit. structure: how they resemble each other. period_seconds: T.
+        vectors: (n, D) float32 unit. period_seconds: T.
         random: (r, D) float32, :func:`searcher.whitening.random_vectors` in this space, the same for all videos.
+        lengths: (3, n) float64, of the sums of the vectors of the stretch around each frame, for each of
+            :data:`STRETCHES_SECONDS`.
+        cosines: (n, m) float32, of frames with those near them, from :meth:`searcher.structure.Structure.band`.
     """
 
     vectors: Float32
-    structure: Structure
     period_seconds: float
     random: Float32
+    lengths: Floats
+    cosines: Float32
+
+    @classmethod
+    def of(cls, vectors: Float32, period_seconds: float, random: Float32) -> Frames:
+        """Prepare the frames with V_E (n, D)."""
+        n, reach = len(vectors), 2 * combined_reach(period_seconds)  # as far as combined frames lie apart
+        structure = Structure.of(vectors, period_seconds, max(reach * period_seconds, STRETCHES_SECONDS[-1]))
+        around = [stretches_around(np.arange(n), half, 0, n) for half in half_widths(period_seconds)]
+        lengths = np.stack([structure.lengths(first, end) for first, end in around])
+        return cls(vectors, period_seconds, random, lengths, structure.band(reach))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
 
     @cached_property
-    def stretches(self) -> list[tuple[Places, Places, Floats]]:
-        """Of each length the stretch around each frame: first frames, one past the last, lengths of the sums."""
-        return [self._stretches(int(seconds / self.period_seconds / 2)) for seconds in STRETCHES_SECONDS]
-
-    def _stretches(self, half_width: int) -> tuple[Places, Places, Floats]:
-        centres = np.arange(len(self.vectors))
-        first, end = np.maximum(centres - half_width, 0), np.minimum(centres + half_width + 1, len(centres))
-        return first, end, self.structure.lengths(first, end)
-
-    def above_chance(self, query: Float32, best_frames: int) -> float:
-        """What it answers to a query, (D,) unit, less most of what it answers to random vectors: cosines."""
-        return float(answers(query[None], self, best_frames)[0]) - CHANCE_WEIGHT * self.chance(best_frames)
-
-    def chance(self, best_frames: int) -> float:
-        """What the video answers to random vectors on average, a cosine."""
-        if best_frames not in self._levels:
-            self._levels[best_frames] = float(answers(self.random, self, best_frames).mean())
-        return self._levels[best_frames]
-
-    @cached_property
-    def _levels(self) -> dict[int, float]:
+    def levels(self) -> dict[int, float]:
+        """The level of chance by the number of frames combined, as far as it was asked for (:func:`chance`)."""
         return {}
 
     @property
     def nbytes(self) -> int:
         """Memory they take."""
-        return self.vectors.nbytes + self.structure.nbytes
+        return self.vectors.nbytes + self.lengths.nbytes + self.cosines.nbytes
+
+
+def half_widths(period_seconds: float) -> list[int]:
+    """Frames on each side of a frame that belong to the stretch around it, for each length."""
+    return [int(seconds / period_seconds / 2) for seconds in STRETCHES_SECONDS]
+
+
+def combined_reach(period_seconds: float) -> int:
+    """Frames on each side of the middle of a video's best stretch among which some are combined."""
+    return round(COMBINED_WITHIN_SECONDS / period_seconds / 2)
+
+
+def stretches_around(
+    centres: Places, half_width: int, lowest: int | Places, highest: int | Places
+) -> tuple[Places, Places]:
+    """First frames, and one past the last, of the stretches around frames, cut at the ends of their videos."""
+    return np.maximum(centres - half_width, lowest), np.minimum(centres + half_width + 1, highest)
 
 
 @dataclass(frozen=True)
@@ -96,40 +111,15 @@ class Prepared:
     @classmethod
     def of(cls, vectors: Float32, period_seconds: float, whitening: Whitening | None) -> Prepared:
         """Prepare a video with V_E (n, D)."""
-        structure = Structure.of(vectors, period_seconds)
-        plain = Frames(vectors, structure, period_seconds, random_vectors(vectors.shape[1]))
+        plain = Frames.of(vectors, period_seconds, random_vectors(vectors.shape[1]))
         if whitening is None:
             return cls(plain, None)
-        whitened = whitening.frames(vectors)
-        # No stretch reaches further beyond the part it belongs to than half its length.
-        structure = Structure.of(whitened, period_seconds, STRETCHES_SECONDS[-1])
-        return cls(plain, Frames(whitened, structure, period_seconds, whitening.random))
+        return cls(plain, Frames.of(whitening.frames(vectors), period_seconds, whitening.random))
 
     @property
     def nbytes(self) -> int:
         """Memory it takes."""
         return self.plain.nbytes + (0 if self.whitened is None else self.whitened.nbytes)
-
-
-class PreparedVideos:
-    """Videos prepared for any query, the last ones used kept in memory; threads may share it.
-
-    Args:
-        prepare: video id → the video, prepared.
-        most_bytes: what may be kept.
-    """
-
-    def __init__(self, prepare: Callable[[int], Prepared], most_bytes: int = KEPT_BYTES) -> None:
-        self._prepare = prepare
-        self._kept: Recent[Prepared] = Recent(most_bytes)
-
-    def __call__(self, video_id: int) -> Prepared:
-        """The video, from memory where it is there; KeyError for a stranger."""
-        if (found := self._kept.get(video_id)) is not None:
-            return found
-        made = self._prepare(video_id)
-        self._kept.keep(video_id, made)
-        return made
 
 
 @dataclass(frozen=True)
@@ -171,78 +161,166 @@ class Asked:
         return cls(vector, background, whitening, whitened, max(whitening.deviation(whitened), MIN_DEVIATION))
 
 
-def relevance(asked: Asked, video: Prepared, best_frames: int) -> float:
-    """How well a video answers, in standard deviations above the corpus's frames and above chance.
+def relevances(asked: Asked, videos: Sequence[Prepared], best_frames: int) -> Floats:
+    """How well each video answers, in standard deviations above the corpus's frames and above chance: (v,).
 
     Args:
         asked: the query.
-        video: V_E and how they resemble each other, whitened and not.
+        videos: v of them. What is computed for many at once costs little more than for one.
         best_frames: how many frames are combined.
     """
-    plain = asked.background.standard(video.plain.above_chance(asked.vector, best_frames))
-    if asked.whitened is None or video.whitened is None:
-        return plain
-    return (plain + video.whitened.above_chance(asked.whitened, best_frames) / asked.whitened_deviation) / 2
+    plain = _above_chance(asked.vector, [video.plain for video in videos], best_frames)
+    standard = (plain - asked.background.mean) / max(asked.background.deviation, MIN_DEVIATION)
+    whitened = [video.whitened for video in videos if video.whitened is not None]
+    if asked.whitened is None or len(whitened) < len(videos):
+        return standard
+    return (standard + _above_chance(asked.whitened, whitened, best_frames) / asked.whitened_deviation) / 2
 
 
-def answers(queries: Float32, frames: Frames, best_frames: int) -> Float32:
-    """What a video answers to each query: the weighted mean of its best stretches and best combination, cosines.
+def _above_chance(query: Float32, videos: Sequence[Frames], best_frames: int) -> Floats:
+    """What each video answers, less most of what it answers to random vectors: (v,) cosines."""
+    found: Floats = answers(query[None], videos, best_frames)[0] - CHANCE_WEIGHT * chance(videos, best_frames)
+    return found
+
+
+def chance(videos: Sequence[Frames], best_frames: int) -> Floats:
+    """What each video answers to random vectors on average, (v,) cosines; each remembers it."""
+    if new := [video for video in videos if best_frames not in video.levels]:
+        for video, level in zip(new, answers(new[0].random, new, best_frames).mean(axis=0).tolist(), strict=True):
+            video.levels[best_frames] = level
+    return np.array([video.levels[best_frames] for video in videos])
+
+
+def answers(queries: Float32, videos: Sequence[Frames], best_frames: int) -> Float32:
+    """What each video answers: the weighted mean of its best stretches and best combination, cosines.
 
     Args:
-        queries: (b, D) unit. frames: of the video. best_frames: how many are combined.
+        queries: (b, D) unit. videos: v of one space and period. best_frames: how many are combined.
 
     Returns:
-        (b,) float32.
+        (b, v) float32.
     """
-    similarity = frames.vectors @ queries.T
-    stretches, centres = best_stretches(similarity, frames)
-    reach = round(COMBINED_WITHIN_SECONDS / frames.period_seconds / 2)
-    firsts = np.clip(centres - reach, 0, max(0, len(similarity) - 2 * reach - 1))
-    combined = np.empty_like(stretches)
-    for first in np.unique(firsts):
-        near, asked = slice(first, first + 2 * reach + 1), firsts == first
-        combined[asked] = best_combinations(similarity[near, asked], frames.vectors[near], best_frames)
+    if not videos:
+        return np.zeros((len(queries), 0), np.float32)
+    ends = np.cumsum([len(video) for video in videos])
+    most = max(1, _AT_ONCE // len(queries))
+    cuts = np.flatnonzero(np.diff(ends // most)) + 1
+    groups = [videos[a:b] for a, b in pairwise([0, *cuts.tolist(), len(videos)])]
+    return np.concatenate([_answers(queries, some, best_frames) for some in groups], axis=1)
+
+
+def _answers(queries: Float32, videos: Sequence[Frames], best_frames: int) -> Float32:
+    similarity = np.concatenate([queries @ video.vectors.T for video in videos], axis=1)
+    stretches, centres = best_stretches(similarity, videos)
+    combined = best_combinations(similarity, videos, centres, best_frames)
     mixed: Float32 = ((COMBINATION_WEIGHT * combined + stretches) / (COMBINATION_WEIGHT + 1)).astype(np.float32)
     return mixed
 
 
-def best_stretches(similarity: Float32, frames: Frames) -> tuple[Floats, Places]:
+def best_stretches(similarity: Float32, videos: Sequence[Frames]) -> tuple[Floats, Places]:
     """The best cosine of each query with the mean of a stretch around a frame, averaged over the lengths.
 
     Args:
-        similarity: (n, b), of n frames with b queries. frames: what it was taken of.
+        similarity: (b, n), of b queries with the frames of all videos, one video after the other.
+        videos: v of them.
 
     Returns:
-        (b,) float64 cosines; (b,) frames around which the middle one of :data:`STRETCHES_SECONDS` is best.
+        (b, v) float64 cosines; (b, v) frames, counted from the start of each video, around which the middle one
+        of :data:`STRETCHES_SECONDS` is best.
     """
-    sums = np.zeros((len(similarity) + 1, similarity.shape[1]))
-    similarity.cumsum(axis=0, out=sums[1:])
-    cosines = [(sums[end] - sums[first]) / lengths[:, None] for first, end, lengths in frames.stretches]
-    best: Floats = np.mean([of_length.max(axis=0) for of_length in cosines], axis=0)
-    centres: Places = cosines[len(cosines) // 2].argmax(axis=0)
-    return best, centres
+    counts = np.array([len(video) for video in videos])
+    starts = np.cumsum(counts) - counts
+    lowest, highest = np.repeat(starts, counts), np.repeat(starts + counts, counts)
+    sums = np.zeros((len(similarity), similarity.shape[1] + 1))
+    similarity.cumsum(axis=1, out=sums[:, 1:])
+    lengths = np.concatenate([video.lengths for video in videos], axis=1)
+    places, best = np.arange(similarity.shape[1]), []
+    for number, half in enumerate(half_widths(videos[0].period_seconds)):
+        first, end = stretches_around(places, half, lowest, highest)
+        cosines = (sums.take(end, axis=1) - sums.take(first, axis=1)) / lengths[number]
+        best.append(np.maximum.reduceat(cosines, starts, axis=1))
+        if number == len(STRETCHES_SECONDS) // 2:
+            is_best = cosines == np.repeat(best[-1], counts, axis=1)
+            centres = np.minimum.reduceat(np.where(is_best, places, len(places)), starts, axis=1) - starts
+    return np.mean(best, axis=0), centres
 
 
-def best_combinations(similarity: Float32, vectors: Float32, count: int) -> Float32:
-    """The cosine of each query with the sum of up to ``count`` frames, chosen greedily.
+def best_combinations(similarity: Float32, videos: Sequence[Frames], centres: Places, count: int) -> Float32:
+    """The cosine of each query with the sum of up to ``count`` frames of a video, chosen greedily.
 
     Each step takes the frame with which the sum's cosine is largest, even where it falls by that: what few
     frames agree on is worth less than what many do.
 
     Args:
-        similarity: (n, b), of n frames with b queries. vectors: (n, D). count: 1 or more.
+        similarity: (b, n), of b queries with the frames of all videos, one video after the other.
+        videos: v of them.
+        centres: (b, v) frames, counted from the start of each video, around which the combined ones lie.
+        count: 1 or more.
 
     Returns:
-        (b,) float32.
+        (b, v) float32.
     """
-    left, queries = similarity.copy(), np.arange(similarity.shape[1])
+    near = _Near.of(videos, centres)
+    left = near.spread(similarity)
+    pairs = np.arange(len(left))
     along = np.zeros_like(left)
-    dot, square = np.zeros_like(left[0]), np.zeros_like(left[0])
-    for _ in range(min(count, len(left))):
-        cosines = (dot + left) / np.sqrt(np.maximum(square + 2 * along + 1, 1e-12))
-        best = cosines.argmax(axis=0)
-        dot, square = dot + left[best, queries], square + 2 * along[best, queries] + 1
-        along += vectors @ vectors[best].T
-        left[best, queries] = -np.inf
-    found: Float32 = dot / np.sqrt(np.maximum(square, 1e-12))
-    return found
+    dot, square = np.zeros(len(left), np.float32), np.zeros(len(left), np.float32)
+    for step in range(min(count, left.shape[1])):
+        cosines = (dot[:, None] + left) / np.sqrt(np.maximum(square[:, None] + 2 * along + 1, 1e-12))
+        best = cosines.argmax(axis=1)
+        more = step < near.counts  # else all frames of the video are taken
+        dot += np.where(more, left[pairs, best], 0)
+        square += np.where(more, 2 * along[pairs, best] + 1, 0)
+        along += near.cosines(best)
+        left[pairs, best] = -np.inf
+    found: Float32 = np.divide(dot, np.sqrt(np.maximum(square, 1e-12)))
+    return found.reshape(centres.shape)
+
+
+@dataclass(frozen=True)
+class _Near:
+    """The frames near the best stretch of each video for each query; a *pair* is a query and a video.
+
+    Attributes:
+        tables: :attr:`Frames.cosines` of each pair's video. lengths: (p,) of its frames. reach: of the tables.
+        firsts: (p,) where each pair's frames start in the video; rows: (p,) and among the frames of all videos.
+        counts: (p,) how many they are. inside: (p, most) bool, which of so many places they fill.
+    """
+
+    tables: list[Float32]
+    lengths: Places
+    reach: int
+    firsts: Places
+    rows: Places
+    counts: Places
+    inside: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, videos: Sequence[Frames], centres: Places) -> _Near:
+        """From (b, v) ``centres``; pairs are in that order."""
+        queries, reach = len(centres), combined_reach(videos[0].period_seconds)
+        in_each = np.array([len(video) for video in videos])
+        lengths, starts = np.tile(in_each, queries), np.tile(np.cumsum(in_each) - in_each, queries)
+        firsts = band_start(centres.ravel(), reach, lengths)
+        counts = np.minimum(lengths, 2 * reach + 1)
+        inside = np.arange(counts.max()) < counts[:, None]
+        tables = [video.cosines for video in videos] * queries
+        return cls(tables, lengths, 2 * reach, firsts, starts + firsts, counts, inside)
+
+    def spread(self, similarity: Float32) -> Float32:
+        """What each query has with each of the frames near: (b, n) → (p, most), -inf where there is none."""
+        places = np.minimum(self.rows[:, None] + np.arange(self.inside.shape[1]), similarity.shape[1] - 1)
+        values = np.take_along_axis(similarity, places.reshape(len(similarity), -1), axis=1)
+        spread: Float32 = np.where(self.inside, values.reshape(self.inside.shape), np.float32(-np.inf))
+        return spread
+
+    def cosines(self, chosen: Places) -> Float32:
+        """Of one frame of each pair, (p,), with all of its frames: (p, most), 0 where there is none."""
+        frames = self.firsts + chosen
+        columns = self.firsts - band_start(frames, self.reach, self.lengths)
+        ends = columns + self.counts
+        places = zip(self.tables, frames.tolist(), columns.tolist(), ends.tolist(), strict=True)
+        rows = [table[frame, column:end] for table, frame, column, end in places]
+        cosines = np.zeros(self.inside.shape, np.float32)
+        cosines[self.inside] = np.concatenate(rows)
+        return cosines

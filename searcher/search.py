@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.frame_index import FrameIndex, similarity_range
+from indexer.recent import Remembered
 from indexer.store import VideoRow
 from searcher.candidates import candidates
 from searcher.postprocess import postprocess
@@ -21,13 +22,18 @@ from searcher.relevance import (
     Asked,
     Background,
     Prepared,
-    PreparedVideos,
-    relevance,
+    relevances,
 )
 from searcher.select import READ_RAW, Window, cut_positions, select
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve, Float32, frame_similarity
+from searcher.structure import Structure
 from searcher.whitening import Whitening
+
+#: What a process keeps of the videos that queries came across: about 700 clips of 150 s.
+PREPARED_BYTES = 256 * 2**20
+#: And of those in which it looked for moments.
+STRUCTURE_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,17 @@ class Corpus:
         return Whitening.of(moments) if file is None else Whitening.kept(moments, file)
 
     @cached_property
-    def prepared(self) -> PreparedVideos:
-        """The videos, ready for any query; the last ones used are kept."""
+    def prepared(self) -> Remembered[Prepared]:
+        """The videos, ready to be ranked for any query; the last ones used are kept."""
         # Not through `self`: a corpus that keeps itself alive keeps the files of an old index open.
         vectors, period_seconds, whitening = self.index.vectors, self.period_seconds, self.whitening
-        return PreparedVideos(lambda key: Prepared.of(vectors(key), period_seconds, whitening))
+        return Remembered(lambda key: Prepared.of(vectors(key), period_seconds, whitening), PREPARED_BYTES)
+
+    @cached_property
+    def structures(self) -> Remembered[Structure]:
+        """How the frames of a video resemble each other, for localisers; those of the last videos are kept."""
+        vectors, period_seconds = self.index.vectors, self.period_seconds
+        return Remembered(lambda key: Structure.of(vectors(key), period_seconds), STRUCTURE_BYTES)
 
     def asked(self, query: Float32) -> Asked:
         """A query, (D,) unit, as this corpus sees it."""
@@ -158,15 +170,15 @@ def curve_of(
     video_id: int, query: Float32, corpus: Corpus, corpus_range: tuple[float, float] | None = None
 ) -> Curve:
     """S_c and CFS_c of one video; KeyError when the corpus does not hold it."""
-    frames = corpus.prepared(video_id).plain
+    vectors = corpus.prepared(video_id).plain.vectors
     return Curve(
-        similarity=frame_similarity(frames.vectors, query),
+        similarity=frame_similarity(vectors, query),
         next_similarity=corpus.index.next_similarity(video_id),
         period_seconds=corpus.period_seconds,
         duration_seconds=corpus.videos[video_id].duration_seconds,
         corpus_range=corpus_range,
-        vectors=frames.vectors,
-        structure=frames.structure,
+        vectors=vectors,
+        structure=corpus.structures(video_id),
     )
 
 
@@ -182,8 +194,8 @@ def _all_moments(
     limits = similarity_range(corpus.index, query) if settings.postprocess == "adjust_norm" else None
     pool = candidates(corpus.index, query, settings, within)
     corpus.index.load(pool)
-    scored = [(relevance(asked, corpus.prepared(video_id), settings.best_frames), video_id) for video_id in pool]
-    scored.sort(key=lambda one: (-one[0], one[1]))
+    scores = relevances(asked, [corpus.prepared(video_id) for video_id in pool], settings.best_frames)
+    scored = sorted(zip(scores.tolist(), pool, strict=True), key=lambda one: (-one[0], one[1]))
     for score, video_id in scored[: settings.videos]:
         curve = curve_of(video_id, query, corpus, limits)
         if best_score(score, curve.similarity, asked.background) >= lowest:

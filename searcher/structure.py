@@ -74,6 +74,15 @@ class Likeness:
         total: Floats = at(b + d) - at(a + d) - at(b + c) + at(a + c)
         return total
 
+    def cosines(self, frames: Places, columns: Places) -> NDArray[np.float32]:
+        """Of frames (k,) with frames (k, m) → (k, m) float32."""
+        rows = (frames - self._offset)[:, None] * self._row
+        columns = columns - self._offset
+        upper, lower = rows + columns, rows + self._row + columns
+        at = self._flat.take
+        cosines: NDArray[np.float32] = (at(lower + 1) - at(lower) - at(upper + 1) + at(upper)).astype(np.float32)
+        return cosines
+
     def of_neighbours(self, edges: Places) -> tuple[Floats, Floats]:
         """Sums of cosines within and between three neighbouring stretches, read at once.
 
@@ -197,10 +206,28 @@ class Structure:
         lengths: Floats = np.sqrt(np.maximum(np.concatenate(squares), 1e-12))
         return lengths
 
+    def band(self, reach: int) -> NDArray[np.float32]:
+        """Cosines of each frame with those up to ``reach`` from it, which lie within its part: (n, m) float32.
+
+        The first of each row is with frame :func:`band_start`.
+        """
+        columns = np.arange(min(self._frames, 2 * reach + 1))
+        rows = [
+            part.cosines(frames, band_start(frames, reach, self._frames)[:, None] + columns)
+            for part, frames in zip(self.parts, np.split(np.arange(self._frames), self.edges[1:-1]), strict=True)
+        ]
+        return np.concatenate(rows)
+
     @property
     def nbytes(self) -> int:
         """Memory it takes."""
         return sum(part.nbytes for part in self.parts)
+
+
+def band_start(frames: Places, reach: int, n: int | Places) -> Places:
+    """The frames with which rows of :meth:`Structure.band` begin, of videos of n frames."""
+    starts: Places = np.clip(frames - reach, 0, np.maximum(0, n - 2 * reach - 1))
+    return starts
 
 
 def cosine(product: Floats, square_a: Floats, square_b: Floats) -> Floats:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.frame_index import Moments
+from indexer.recent import Remembered
 from indexer.vectors import unit
 from searcher.relevance import (
     CHANCE_WEIGHT,
@@ -19,14 +20,13 @@ from searcher.relevance import (
     Background,
     Frames,
     Prepared,
-    PreparedVideos,
     answers,
     best_combinations,
     best_stretches,
+    chance,
     random_vectors,
-    relevance,
+    relevances,
 )
-from searcher.structure import Structure
 from searcher.whitening import AXES, EXPONENT, Whitening
 
 X, Y, Z = np.eye(3, dtype=np.float32)
@@ -34,20 +34,29 @@ X, Y, Z = np.eye(3, dtype=np.float32)
 
 def frames(vectors, period=2.0) -> Frames:
     v = np.asarray(vectors, np.float32)
-    return Frames(v, Structure.of(v, period), period, random_vectors(v.shape[1]))
+    return Frames.of(v, period, random_vectors(v.shape[1]))
 
 
 def stretch(query, video: Frames) -> tuple[float, int]:
-    best, centres = best_stretches(video.vectors @ query[:, None], video)
-    return float(best[0]), int(centres[0])
+    best, centres = best_stretches(query[None] @ video.vectors.T, [video])
+    return float(best[0, 0]), int(centres[0, 0])
 
 
 def combination(query, vectors, count) -> float:
-    return float(best_combinations(vectors @ query[:, None], vectors, count)[0])
+    centre = np.array([[len(vectors) // 2]])
+    return float(best_combinations(query[None] @ vectors.T, [frames(vectors)], centre, count)[0, 0])
 
 
 def answer(query, video: Frames, count) -> float:
-    return float(answers(query[None], video, count)[0])
+    return float(answers(query[None], [video], count)[0, 0])
+
+
+def relevance(asked: Asked, video: Prepared, count) -> float:
+    return float(relevances(asked, [video], count)[0])
+
+
+def level_of(video: Frames, count) -> float:
+    return float(chance([video], count)[0])
 
 
 def mixed(combined, stretched) -> float:
@@ -109,7 +118,27 @@ def test_queries_asked_together_get_what_each_gets_alone(n, seed, count):
     random = np.random.default_rng(seed)
     video, queries = frames(unit(random.standard_normal((n, 6)))), unit(random.standard_normal((5, 6)))
     alone = [answer(query, video, count) for query in queries]
-    assert answers(queries, video, count) == pytest.approx(alone, abs=1e-5)
+    assert answers(queries, [video], count)[:, 0] == pytest.approx(alone, abs=1e-5)
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=6), st.integers(0, 1000), st.integers(1, 6))
+def test_videos_asked_together_get_what_each_gets_alone(lengths, seed, count):
+    random = np.random.default_rng(seed)
+    corpus, query = unit(random.standard_normal((400, 6)) + 1), unit(random.standard_normal(6))
+    whitening = Whitening.of(Moments.of(corpus))
+    asked = Asked.of(query, Background(0.1, 0.2, 400), whitening)
+    videos = [Prepared.of(unit(random.standard_normal((n, 6))), 2.0, whitening) for n in lengths]
+    alone = [relevance(asked, video, count) for video in videos]
+    assert relevances(asked, videos, count) == pytest.approx(alone, abs=1e-4)
+
+
+def test_more_frames_than_are_looked_at_together_make_no_difference(monkeypatch):
+    random = np.random.default_rng(0)
+    videos = [frames(unit(random.standard_normal((n, 6)))) for n in (30, 80, 1, 200, 40)]
+    queries = unit(random.standard_normal((3, 6)))
+    together = answers(queries, videos, 4)
+    monkeypatch.setattr("searcher.relevance._AT_ONCE", 3 * 90)
+    assert answers(queries, videos, 4) == pytest.approx(together, abs=1e-6)
 
 
 def test_an_answer_mixes_both():
@@ -174,10 +203,10 @@ def test_relevance_is_the_mean_of_both_spaces_in_deviations_above_chance():
     video = Prepared.of(corpus[:30], 2.0, whitening)
     plain = relevance(Asked.of(query, background, None), video, 5)
     both = relevance(Asked.of(query, background, whitening), video, 5)
-    level = CHANCE_WEIGHT * video.plain.chance(5)
+    level = CHANCE_WEIGHT * level_of(video.plain, 5)
     assert plain == pytest.approx(background.standard(answer(query, video.plain, 5) - level))
     whitened = whitening.query(query)
-    other = answer(whitened, video.whitened, 5) - CHANCE_WEIGHT * video.whitened.chance(5)
+    other = answer(whitened, video.whitened, 5) - CHANCE_WEIGHT * level_of(video.whitened, 5)
     assert both == pytest.approx((plain + other / whitening.deviation(whitened)) / 2)
 
 
@@ -185,7 +214,7 @@ def test_a_video_that_shows_much_has_a_higher_level_of_chance():
     random = np.random.default_rng(0)
     one_scene = unit(random.standard_normal(40) + 0.2 * random.standard_normal((75, 40)))
     many_things = unit(random.standard_normal((75, 40)))
-    assert frames(many_things).chance(5) > frames(one_scene).chance(5) + 0.1
+    assert level_of(frames(many_things), 5) > level_of(frames(one_scene), 5) + 0.1
 
 
 def test_frames_that_are_all_alike_give_numbers():
@@ -203,7 +232,7 @@ def test_the_last_videos_used_are_kept():
         return Prepared.of(np.tile(X, (10, 1)), 2.0, None)
 
     room_for_two = 2 * prepare(0).nbytes
-    videos = PreparedVideos(prepare, room_for_two)
+    videos = Remembered(prepare, room_for_two)
     for video_id in (1, 2, 1, 3, 1, 2):  # 3 drives out 2, which was used before 1
         videos(video_id)
     assert asked_for == [0, 1, 2, 3, 2]
