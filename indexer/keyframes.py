@@ -1,7 +1,8 @@
 """What a packet is to the others, told without decoding.
 
 A clean start: nothing after it needs, or is shown before, anything before it. Only there may decoding begin
-and packets before it be skipped. A disposable one: no other frame needs it.
+and packets before it be skipped. An open one is followed by leading frames, which are shown before it and may need
+what stands before it; without these it is clean. A disposable one: no other frame needs it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ _CLEAN_START_CODECS = frozenset({"vp9", "av1", "mjpeg", "prores", "ffv1", "dnxhd
 """Codecs in which every keyframe is a clean start."""
 _CLEAN_START_UNITS = {"h264": frozenset({5}), "hevc": frozenset({20})}
 """NAL unit types that are clean starts: IDR; in HEVC the kind that no earlier-shown frame follows."""
+_HEVC_OPEN_STARTS = frozenset({19, 21})
+"""IDR and CRA that leading frames may follow; what follows these needs neither them nor anything earlier."""
+_HEVC_LEADING = frozenset({6, 7, 8, 9})
 _HEVC_LAST_SUBLAYER_KIND = 14
 UNDERSTOOD_CODECS = _CLEAN_START_CODECS | frozenset(_CLEAN_START_UNITS)
 """Codecs of which :func:`is_clean_start` can tell."""
@@ -30,6 +34,22 @@ def is_clean_start(packet: Any, codec: str, extradata: bytes | None) -> bool:
         return True
     headers = _slice_headers(packet, codec, extradata)
     return bool(headers) and _unit_kind(headers[0], codec) in _CLEAN_START_UNITS.get(codec, frozenset())
+
+
+def is_open_start(packet: Any, codec: str, extradata: bytes | None) -> bool:
+    """Whether this packet would be a clean start without the leading ones that follow it: known of HEVC."""
+    return bool(packet.is_keyframe) and _hevc_kind(packet, codec, extradata) in _HEVC_OPEN_STARTS
+
+
+def is_leading(packet: Any, codec: str, extradata: bytes | None) -> bool:
+    """Whether the frame follows a keyframe, is shown before it, and is needed by no later frame shown after it."""
+    return _hevc_kind(packet, codec, extradata) in _HEVC_LEADING
+
+
+def _hevc_kind(packet: Any, codec: str, extradata: bytes | None) -> int | None:
+    """NAL unit type of the first slice of an HEVC packet."""
+    headers = _slice_headers(packet, codec, extradata) if codec == "hevc" else []
+    return _unit_kind(headers[0], codec) if headers else None
 
 
 def is_disposable(packet: Any, codec: str, extradata: bytes | None) -> bool:

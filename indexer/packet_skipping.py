@@ -8,14 +8,14 @@ first; else the nearest one that others need, because it is decoded anyway.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from indexer.clock import frame_end, usual_step
 from indexer.container import INDEXED_CONTAINERS, in_seconds
 from indexer.frames import SLACK_SECONDS
-from indexer.keyframes import UNDERSTOOD_CODECS, is_clean_start, is_disposable
+from indexer.keyframes import UNDERSTOOD_CODECS, is_clean_start, is_disposable, is_leading, is_open_start
 from indexer.video_types import VideoInfo
 
 _REORDER_PACKETS = 32
@@ -39,15 +39,32 @@ def may_skip_packets(info: VideoInfo) -> bool:
 
 def wanted_packets(container: Any, stream: Any, info: VideoInfo, selection: Selection) -> Iterator[Any]:
     """Packets to decode, in order; None where the decoder is to give all it holds."""
-    extradata = stream.codec_context.extradata
-    for packet in container.demux(stream):
+    kind = info.codec, stream.codec_context.extradata
+    for first, *leading in _with_leading(container.demux(stream), *kind):
+        if is_clean_start(first, *kind):
+            yield from selection.close_group(selection.start_of(first), selection.start_of(first))
+        elif is_open_start(first, *kind) and selection.can_do_without(leading, selection.start_of(first)):
+            last_end = min(selection.start_of(packet) for packet in (first, *leading))
+            yield from selection.close_group(last_end, selection.start_of(first))
+            leading = []
+        for packet in (first, *leading):
+            selection.add(packet, is_disposable(packet, *kind))
+            yield from selection.ripe()
+    yield from selection.close_group(selection.end_seconds)
+
+
+def _with_leading(packets: Iterable[Any], codec: str, extradata: bytes | None) -> Iterator[list[Any]]:
+    """Packets one by one, each together with the leading ones that follow it."""
+    waiting: list[Any] = []
+    for packet in packets:
         if packet.size == 0:
             continue
-        if is_clean_start(packet, info.codec, extradata):
-            yield from selection.close_group(selection.start_of(packet), starts_next=True)
-        selection.add(packet, is_disposable(packet, info.codec, extradata))
-        yield from selection.ripe()
-    yield from selection.close_group(selection.end_seconds)
+        if waiting and (len(waiting) > _REORDER_PACKETS or not is_leading(packet, codec, extradata)):
+            yield waiting
+            waiting = []
+        waiting.append(packet)
+    if waiting:
+        yield waiting
 
 
 @dataclass
@@ -153,20 +170,34 @@ class Selection:
             self._index += 1
             yield from self._give(wanted, self._shown_at(min(known, self._times.earliest(self._index))).start)
 
-    def close_group(self, next_start_seconds: float, starts_next: bool = False) -> Iterator[Any]:
-        """What is needed for the sampled times before the next group starts; the rest is dropped.
+    def can_do_without(self, leading: Sequence[Any], next_start_seconds: float) -> bool:
+        """Whether no sample needs one of these frames, which are shown before the next group starts."""
+        starts = [self.start_of(packet) for packet in leading]
+        first = min(starts, default=next_start_seconds)
+        if (self._frames and first <= self._last_start) or max(starts, default=-math.inf) >= next_start_seconds:
+            return False
+        index = self._index
+        while (due := self._times.due(index) + SLACK_SECONDS) < next_start_seconds:
+            if due >= first and self._times.latest(index) + SLACK_SECONDS < next_start_seconds:
+                return False
+            index += 1
+        return True
+
+    def close_group(self, end_seconds: float, next_start_seconds: float = math.inf) -> Iterator[Any]:
+        """What is needed for the sampled times before the group's end; the rest is dropped.
 
         Args:
-            next_start_seconds: when it starts, or when the file ends.
-            starts_next: whether a clean start stands there, which a sample may take.
+            end_seconds: when its last frame ends.
+            next_start_seconds: when the clean start that follows is shown; infinite at the end of the file. It
+                stands for samples due between the two, and may for the last one before.
         """
-        indices = []
-        while self._times.due(self._index) + SLACK_SECONDS < next_start_seconds:
-            indices.append(self._index)
-            self._index += 1
+        indices = self._take_due_before(end_seconds)
+        between = self._take_due_before(next_start_seconds) if next_start_seconds < math.inf else []
+        self._times.moved.update(dict.fromkeys(between, next_start_seconds))
+        self._wants_start = bool(between)
         if indices and self._frames:
-            wanted = self._announced(self._cheapest(indices, next_start_seconds if starts_next else math.inf))
-            self._wants_start = _takes_next(wanted)
+            wanted = self._announced(self._cheapest(indices, next_start_seconds))
+            self._wants_start |= _takes_next(wanted)
             yield from self._give(wanted, math.inf)
         was_decoding = self._given_place >= 0
         self._frames.clear()
@@ -174,6 +205,14 @@ class Selection:
         self._given_place = -1
         if was_decoding:
             yield None
+
+    def _take_due_before(self, seconds: float) -> list[int]:
+        """The samples due before this time that are not settled yet; now they are."""
+        indices = []
+        while self._times.due(self._index) + SLACK_SECONDS < seconds:
+            indices.append(self._index)
+            self._index += 1
+        return indices
 
     def _is_settled(self, seconds: float) -> bool:
         """Whether no packet of the group to come can be shown at ``seconds``."""

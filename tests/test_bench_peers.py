@@ -21,7 +21,7 @@ def film(tmp_path_factory):
     return make_film(folder / "a.mp4", [("red", 3), ("blue", 5)])
 
 
-@pytest.mark.parametrize("name", ["ours", "ours, by decord", *peers.PEERS])
+@pytest.mark.parametrize("name", [*peers.OURS, "ours, by decord", *peers.PEERS])
 def test_every_approach_embeds_one_frame_every_two_seconds(name, film):
     if name in peers._NEEDS_FFMPEG and not shutil.which("ffmpeg"):
         pytest.skip("ffmpeg is not installed")
@@ -52,7 +52,7 @@ def test_the_table():
     assert "| lighthouse's way | 2.00 (4.00) |" in " ".join(table.split()).replace(
         "| lighthouse's way |", "| lighthouse's way |"
     )
-    assert table.count("4.00") == len(APPROACHES) - 1 + 2  # every other line, and both ratios
+    assert table.count("4.00") == len(APPROACHES) - 1 + 2  # every other line, and both ratios to ours
 
 
 def test_inputs_are_made_once(film, tmp_path):

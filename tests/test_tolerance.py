@@ -15,12 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexer import decode_pyav
 from indexer.container import open_container
 from indexer.errors import InputError
 from indexer.frames import SLACK_SECONDS, sample_count
 from indexer.packet_skipping import SampleTimes, Selection, wanted_packets
+from indexer.picture import upright
 from indexer.settings import IndexSettings
 from indexer.video import VideoInfo, decode, probe
+from indexer.video_types import Progress
 from tests import media
 from tests.fakes import make_film, open_library, rows_of
 
@@ -118,15 +121,32 @@ def test_in_the_middle_of_a_group_the_nearest_frame_that_is_needed_anyway(made):
     assert 138 <= near[-1] < 145, "the last one is taken as early as may be: 0.5 s are 12 frames"
 
 
-def test_the_pictures_are_whole(made):
+@pytest.mark.parametrize("name", ["mp4-h264", "mp4-hevc-closed-groups", "mkv-hevc-open-groups"])
+def test_the_pictures_are_whole(name, made):
     """What is taken looks as it does when every frame is decoded: nothing it depends on was left out."""
-    clip = made("mp4-hevc-closed-groups")
+    clip = made(name)
     info = probe(clip.path)
     with open_container(clip.path) as container:
-        every = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    for frame in decode(clip.path, info, 0.9, tolerance_seconds=0.4):
-        picture = np.asarray(frame.image)
-        assert (picture == every[media.read_number(picture)]).all()
+        every = [np.asarray(upright(frame, info)) for frame in container.decode(video=0)]
+    for period_seconds, tolerance_seconds in ((0.9, 0.4), (1.9, 0.0), (1.97, 0.9), (3.1, 0.0), (0.07, 0.03)):
+        for frame in decode(clip.path, info, period_seconds, tolerance_seconds=tolerance_seconds):
+            picture = np.asarray(frame.image)
+            assert (picture == every[media.read_number(picture)]).all()
+
+
+def test_an_open_group_is_decoded_from_its_keyframe_on(made):
+    clip = made("mp4-hevc-open-groups")  # keyframes at 0, 50, 100, 150; one or more frames before them need them
+    info = probe(clip.path)
+    assert info.has_open_groups
+    # Frames 64, 128 and 192 are 14, 28 and 42 behind their keyframes; half of the frames between are disposable.
+    assert numbers_of(clip.path, 2.56, 0.0) == [0, 64, 128, 192]
+    assert packets_decoded(clip.path, 2.56, 0.0) < 1 + 14 + 28 + 42
+    # Frame 49 is shown before the keyframe at 50, and needs it and what stands before; but the keyframe is near.
+    assert numbers_of(clip.path, 1.96, 0.0) == [0, 49, 98, 147, 196]
+    assert numbers_of(clip.path, 1.96, 0.1)[:3] == [0, 50, 100]
+    assert packets_decoded(clip.path, 1.96, 0.1) < packets_decoded(clip.path, 1.96, 0.0) / 2
+    samples = decode_pyav.pyav_samples(clip.path, info, 2.56, 1, Progress(next_index=2))
+    assert [media.read_number(frame.image) for frame in samples] == [128, 192], "also where decoding begins at one"
 
 
 def test_after_damage_frames_are_exact(tmp_path):
@@ -216,7 +236,7 @@ def run(groups: list[Group], period_seconds: float, tolerance_seconds: float) ->
     result = Run(SampleTimes(period_seconds, tolerance_seconds))
     selection = Selection(info, result.times)
     for group in groups:
-        result.take(selection.close_group(group[0][0] * TICK, starts_next=True))
+        result.take(selection.close_group(group[0][0] * TICK, group[0][0] * TICK))
         for tick, is_disposable in group:
             selection.add(fake_packet(tick), is_disposable)
             result.take(selection.ripe())
