@@ -70,7 +70,9 @@ class IndexSettings:
         }
         for name, low in lowest.items():
             if getattr(self, name) < low:
-                hint = f"It must be at least {low}" + ("; 0 chooses by the machine" if low == 0 else "")
+                hint = f"It must be at least {low}" + (
+                    "; 0 chooses by the machine" if name in ("batch_size", "workers") else ""
+                )
                 raise InputError(f"{name} is {getattr(self, name)}", hint)
         if self.index_type is not None:
             check_index_type(self.index_type)
