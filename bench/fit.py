@@ -25,7 +25,8 @@ from bench.score import Prediction, evaluate
 from bench.tune import folds_by_video
 from indexer.errors import InputError
 from searcher import proposals
-from searcher.proposals import FEATURES, Candidates, Parameters, Rankers, describe
+from searcher.proposals import Candidates, describe
+from searcher.rankers import FEATURES, Parameters, Rankers, formula
 from searcher.similarity import Curve
 
 Floats = NDArray[np.float64]
@@ -351,7 +352,7 @@ def ablation(curve_sets: Sequence[CurveSet], folds: int = 5, fitting: Fitting | 
     yield from _rows("everything", known, scores, proposals.choose)
     yield from _rows("first window: the most probable", known, scores, _most_probable)
     yield from _rows("NMS at 0.7 instead", known, scores, _hard_nms)
-    by_formula = [[proposals.formula(row.values.astype(np.float64)) for row in rows] for _, rows in known]
+    by_formula = [[formula(row.values.astype(np.float64)) for row in rows] for _, rows in known]
     yield from _rows("the formula instead of the fit", known, by_formula, proposals.choose)
     for one in known if len(known) > 1 else []:
         found = cross_validate([one], known, folds, fitting)
@@ -377,7 +378,7 @@ def record(
     """What the parameter file holds: the rankers, and how, on what and under which licence they were fitted."""
     first = curve_sets[0].dataset
     return {
-        "what": "Rankers of the localiser 'proposals' (searcher/proposals.py); written by `bench fit`",
+        "what": "Rankers of the localiser 'proposals' (searcher/rankers.py); written by `bench fit`",
         "fitted_on": {
             "dataset": first.name,
             "annotations": first.source.name,

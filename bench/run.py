@@ -15,7 +15,7 @@ from bench.datasets import Dataset
 from bench.metrics import WINDOWS_PER_QUERY, FrameScores, percent, score_frames
 from bench.score import Evaluation, Prediction, evaluate
 from searcher.postprocess import postprocess
-from searcher.proposals import load_rankers
+from searcher.rankers import load_rankers
 from searcher.select import Window, select
 from searcher.settings import METHODS, POSTPROCESSES, SearchSettings
 from searcher.similarity import Curve

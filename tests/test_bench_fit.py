@@ -24,7 +24,7 @@ from bench.fit import (
 )
 from bench.long_videos import films, measure
 from indexer.errors import InputError
-from searcher.proposals import CURVE_FEATURES, FEATURES, load_rankers
+from searcher.rankers import CURVE_FEATURES, FEATURES, load_rankers
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve
 

@@ -13,19 +13,15 @@ from hypothesis import strategies as st
 from indexer.errors import InputError
 from searcher.postprocess import postprocess
 from searcher.proposals import (
-    CURVE_FEATURES,
-    FEATURES,
-    SHIPPED,
     WINDOWS_PER_CONTEXT,
-    Parameters,
     choose,
     describe,
     gaussian,
     level_sets,
-    load_rankers,
     overlaps,
     propose,
 )
+from searcher.rankers import CURVE_FEATURES, FEATURES, SHIPPED, Parameters, load_rankers
 from searcher.select import Window, select
 from searcher.settings import POSTPROCESSES, SearchSettings
 from searcher.similarity import Curve
