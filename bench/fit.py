@@ -25,7 +25,8 @@ from bench.score import Prediction, evaluate
 from bench.tune import folds_by_video
 from indexer.errors import InputError
 from searcher import proposals
-from searcher.proposals import Candidates, describe
+from searcher.level_sets import Candidates
+from searcher.proposals import describe
 from searcher.rankers import FEATURES, Parameters, Rankers, formula
 from searcher.similarity import Curve
 
@@ -107,7 +108,7 @@ def examples(curve_set: CurveSet, fitting: Fitting) -> list[Example]:
     """Candidates, features and wanted distribution of every query."""
     found = []
     for query, curve in zip(curve_set.queries, curve_set.curves, strict=True):
-        candidates, values, _ = describe(curve)
+        candidates, values = describe(curve)
         moments = np.array(query.windows, dtype=np.float64).reshape(-1, 2)
         target = wanted(_spans(curve, candidates), moments, fitting)
         found.append(Example(candidates, values.astype(np.float32), target))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ from searcher.similarity import Float32
 SAME_COSINE = 0.98
 #: Two moments of one video that share more than this part of the shorter one are one answer, told twice.
 MAX_OVERLAP = 0.5
-
+#: Moments compared with all better ones in one product.
+_COMPARED_AT_ONCE = 256
 
 #: The first moment's deviations for queries whose answer is not in the corpus: their median grows with the
 #: logarithm of the corpus (caption features, 374 to 113,620 frames; docs/benchmarks.md).
@@ -65,27 +67,34 @@ class Moment:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A moment and the mean vector of its frames, (D,) float32 unit, by which duplicates are known."""
+    """A moment and the vectors of its frames, (n, D) float32, by whose direction duplicates are known."""
 
     moment: Moment
-    direction: Float32
+    frames: Float32
 
 
-def moment_score(video: float, similarity: NDArray[np.floating], window: Window, background: Background) -> float:
-    """Half how well the video answers, half how well the window does, in deviations above chance.
+def moment_scores(
+    video: float, similarity: NDArray[np.floating], windows: Sequence[Window], background: Background
+) -> list[float]:
+    """Half how well the video answers, half how well each window does, in deviations above chance.
+
+    A window that the localiser trusts less never scores above one that it trusts more.
 
     Args:
         video: the video's relevance, in deviations.
         similarity: raw S_c, (n,).
-        window: the moment.
+        windows: the moments, by falling confidence.
         background: what the corpus says to this query.
     """
-    inside = float(similarity[window.first_frame : window.end_frame].mean(dtype=np.float64))
-    return _score(video, inside, background)
+    sums = np.zeros(len(similarity) + 1)
+    similarity.cumsum(dtype=np.float64, out=sums[1:])
+    first, end = np.array([(w.first_frame, w.end_frame) for w in windows], np.intp).reshape(-1, 2).T
+    inside = ((sums[end] - sums[first]) / (end - first)).tolist()
+    return list(accumulate((_score(video, one, background) for one in inside), min))
 
 
 def best_score(video: float, similarity: NDArray[np.floating], background: Background) -> float:
-    """What no window of a video can exceed: the :func:`moment_score` of its best frame alone."""
+    """What no window of a video can exceed: the :func:`moment_scores` of its best frame alone."""
     return _score(video, float(similarity.max()), background)
 
 
@@ -100,11 +109,11 @@ def noise_level(rows: int) -> float:
     return NOISE_PER_LOG_FRAME * math.log(rows) + NOISE_OFFSET
 
 
-def direction(vectors: Float32, window: Window) -> Float32:
-    """The mean vector of a window's frames, (D,) float32 unit."""
-    mean = vectors[window.first_frame : window.end_frame].mean(axis=0)
-    unit: Float32 = mean / max(float(np.linalg.norm(mean)), 1e-6)
-    return unit
+def directions(ranked: Sequence[Ranked]) -> Float32:
+    """The mean vector of each moment's frames, (k, D) float32 unit."""
+    sums = np.stack([np.add.reduce(one.frames, axis=0) for one in ranked])
+    sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
+    return sums
 
 
 def cut_off(settings: SearchSettings, rows: int) -> float:
@@ -151,19 +160,22 @@ def _fold(ordered: Sequence[Ranked]) -> list[Moment]:
     """Each moment that looks like a better one of another video is counted there instead of listed."""
     if not ordered:
         return []
-    kept: list[Moment] = []
-    directions = np.empty((len(ordered), len(ordered[0].direction)), np.float32)
-    videos = np.empty(len(ordered), np.int64)
-    for one in ordered:
-        alike = directions[: len(kept)] @ one.direction >= SAME_COSINE
-        same = np.flatnonzero(alike & (videos[: len(kept)] != one.moment.video_id))
-        if same.size:
-            better = kept[same[0]]
-            kept[same[0]] = replace(better, similar=better.similar + 1)
-        else:
-            directions[len(kept)], videos[len(kept)] = one.direction, one.moment.video_id
-            kept.append(one.moment)
-    return kept
+    towards = directions(ordered)
+    videos = np.array([one.moment.video_id for one in ordered])
+    similar = np.zeros(len(ordered), dtype=int)
+    listed = np.zeros(len(ordered), dtype=bool)
+    for start in range(0, len(ordered), _COMPARED_AT_ONCE):
+        end = start + _COMPARED_AT_ONCE
+        alike = towards[start:end] @ towards[:end].T >= SAME_COSINE
+        alike &= videos[start:end, None] != videos[:end]
+        for place, others in enumerate(alike, start):
+            better = np.flatnonzero(others[:place] & listed[:place])
+            if better.size:
+                similar[better[0]] += 1
+            else:
+                listed[place] = True
+    counted = zip(ordered, similar.tolist(), listed.tolist(), strict=True)
+    return [replace(one.moment, similar=n) if n else one.moment for one, n, is_listed in counted if is_listed]
 
 
 def _limit_per_video(moments: Sequence[Moment], per_video: int) -> list[Moment]:

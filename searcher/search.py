@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from indexer.recent import Remembered
 from indexer.store import VideoRow
 from searcher.candidates import candidates
 from searcher.postprocess import postprocess
-from searcher.rank import Moment, Ranked, best_first, best_score, cut_off, direction, moment_score
+from searcher.rank import Moment, Ranked, best_first, best_score, cut_off, moment_scores
 from searcher.relevance import (
     MIN_BACKGROUND_FRAMES,
     Asked,
@@ -24,7 +24,7 @@ from searcher.relevance import (
     Prepared,
     relevances,
 )
-from searcher.select import READ_RAW, Window, cut_positions, select
+from searcher.select import READ_RAW, Window, cut_positions, select, select_all
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve, Float32, frame_similarity
 from searcher.structure import Structure
@@ -196,36 +196,35 @@ def _all_moments(
     corpus.index.load(pool)
     scores = relevances(asked, [corpus.prepared(video_id) for video_id in pool], settings.best_frames)
     scored = sorted(zip(scores.tolist(), pool, strict=True), key=lambda one: (-one[0], one[1]))
+    answering = []
     for score, video_id in scored[: settings.videos]:
         curve = curve_of(video_id, query, corpus, limits)
         if best_score(score, curve.similarity, asked.background) >= lowest:
-            yield from _moments(video_id, curve, score, corpus, settings, asked.background)
+            answering.append((corpus.videos[video_id], curve, score))
+    curves = [curve for _, curve, _ in answering]
+    seen = curves if settings.method in READ_RAW else [postprocess(curve, settings) for curve in curves]
+    for (video, curve, score), windows in zip(answering, select_all(seen, settings), strict=True):
+        yield from _moments(video, curve, score, windows, asked.background)
 
 
 def _moments(
-    video_id: int,
-    curve: Curve,
-    score: float,
-    corpus: Corpus,
-    settings: SearchSettings,
-    background: Background,
+    video: VideoRow, curve: Curve, score: float, windows: Sequence[Window], background: Background
 ) -> Iterator[Ranked]:
-    """The windows of one video; one that the localiser trusts less never scores above one it trusts more."""
-    ceiling, video, vectors = math.inf, corpus.videos[video_id], corpus.prepared(video_id).plain.vectors
-    seen = curve if settings.method in READ_RAW else postprocess(curve, settings)
-    for window in select(seen, settings):
-        ceiling = min(ceiling, moment_score(score, curve.similarity, window, background))
+    """The windows of one video, best first, as moments of the corpus."""
+    assert curve.vectors is not None  # noqa: S101 - curve_of gives them
+    scores = moment_scores(score, curve.similarity, windows, background)
+    for window, of_window in zip(windows, scores, strict=True):
         moment = Moment(
             path=video.path,
-            video_id=video_id,
+            video_id=video.video_id,
             start_seconds=window.start_seconds,
             end_seconds=window.end_seconds,
-            score=ceiling,
+            score=of_window,
             confidence=window.confidence,
             video_score=score,
             video_seconds=video.duration_seconds,
         )
-        yield Ranked(moment, direction(vectors, window))
+        yield Ranked(moment, curve.vectors[window.first_frame : window.end_frame])
 
 
 def _by_video(found: Iterator[Ranked]) -> dict[int, list[Ranked]]:
@@ -250,4 +249,4 @@ def _pair(before: Ranked, after: Ranked) -> Ranked:
         confidence=(a.confidence + b.confidence) / 2,
         video_score=(a.video_score + b.video_score) / 2,
     )
-    return Ranked(both, before.direction)
+    return Ranked(both, before.frames)

@@ -1,9 +1,9 @@
-"""Where a moment starts and ends (thesis section 3.8): a table of functions ``Curve → [Window]``."""
+"""Where a moment starts and ends (thesis section 3.8): a table of functions ``[Curve] → [[Window]]``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,7 @@ class Window:
             raise ValueError(f"empty window: frames {self.first_frame} to {self.end_frame}")
 
 
-Select = Callable[[Curve, SearchSettings], "list[Window]"]
+Select = Callable[[Sequence[Curve], SearchSettings], "list[list[Window]]"]
 
 
 def runs(selected: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -100,24 +100,37 @@ def vc2(curve: Curve, settings: SearchSettings) -> list[Window]:
     )
 
 
-def proposals(curve: Curve, settings: SearchSettings) -> list[Window]:
-    """Ranked level sets of the raw S_c (:mod:`searcher.proposals`), by falling confidence above λ.
+def proposals(curves: Sequence[Curve], settings: SearchSettings) -> list[list[Window]]:
+    """Ranked level sets of each raw S_c (:mod:`searcher.proposals`), by falling confidence above λ.
 
     Whatever the postprocessing made of S_c, this method smooths the raw one itself. Confidences lie in
     (0, 1], 1 is the video's best window.
     """
+    found = propose(curves, settings.ranker, settings.ranker_file)
     return [
-        Window(first, end, curve.seconds(first), curve.seconds(end), confidence)
-        for first, end, confidence in propose(curve, settings.ranker, settings.ranker_file)
-        if confidence > settings.effective_threshold
+        [
+            Window(first, end, curve.seconds(first), curve.seconds(end), confidence)
+            for first, end, confidence in windows
+            if confidence > settings.effective_threshold
+        ]
+        for curve, windows in zip(curves, found, strict=True)
     ]
 
 
-SELECT: Mapping[str, Select] = {"vc1": vc1, "vc2": vc2, "proposals": proposals}
+def _one_by_one(method: Callable[[Curve, SearchSettings], list[Window]]) -> Select:
+    return lambda curves, settings: [method(curve, settings) for curve in curves]
+
+
+SELECT: Mapping[str, Select] = {"vc1": _one_by_one(vc1), "vc2": _one_by_one(vc2), "proposals": proposals}
 #: Methods to which postprocessing makes no difference: they look at the raw S_c.
 READ_RAW = frozenset({"proposals"})
 
 
 def select(curve: Curve, settings: SearchSettings) -> list[Window]:
     """Windows of one postprocessed curve by the method that ``settings`` names; [] is "nothing found"."""
-    return SELECT[settings.method](curve, settings)
+    return select_all([curve], settings)[0]
+
+
+def select_all(curves: Sequence[Curve], settings: SearchSettings) -> list[list[Window]]:
+    """Windows of each of several curves, which costs less than one by one."""
+    return SELECT[settings.method](curves, settings)

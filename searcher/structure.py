@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -40,46 +41,50 @@ def stretch_edges(n: int, period_seconds: float) -> Places:
     return np.linspace(0, n, count + 1).astype(np.intp)
 
 
+@dataclass(frozen=True)
 class Likeness:
     """Sums of cosines between any two stretches of frames in constant time (integral image).
 
-    Args:
-        vectors: (n, D) unit vectors.
-        offset: place of their first frame in the video; all methods take the video's frames.
+    Attributes:
+        sums: integral images of the cosines of all pairs, one after the other, flat.
+        base, row, offset: where the image that is read starts, its width, the place of its first frame in the
+            video, which all methods count from; one number each, or (m,) where m questions go to several images.
     """
 
-    def __init__(self, vectors: NDArray[np.floating], offset: int) -> None:
+    sums: Floats
+    base: int | Places
+    row: int | Places
+    offset: int | Places
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.floating], offset: int) -> Likeness:
+        """Of (n, D) unit vectors, of which the first is frame ``offset`` of the video."""
         n = vectors.shape[0]
-        self._offset = offset
         sums = np.zeros((n + 1, n + 1))
         near = vectors.astype(np.float32, copy=False)
         np.cumsum(near @ near.T, axis=0, dtype=np.float64, out=sums[1:, 1:])
         np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
-        self._flat, self._row = sums.ravel(), n + 1
+        return cls(sums.ravel(), 0, n + 1, offset)
 
     @property
     def nbytes(self) -> int:
         """Memory it takes."""
-        return self._flat.nbytes
+        return self.sums.nbytes
 
     def between(self, a: Places, b: Places, c: Places, d: Places) -> Floats:
         """Sum of the cosines of frames ``a`` up to ``b`` with frames ``c`` up to ``d``, (m,) each → (m,)."""
-        a, b, c, d = (
-            (a - self._offset) * self._row,
-            (b - self._offset) * self._row,
-            c - self._offset,
-            d - self._offset,
-        )
-        at = self._flat.take
+        a, b = (a - self.offset) * self.row + self.base, (b - self.offset) * self.row + self.base
+        c, d = c - self.offset, d - self.offset
+        at = self.sums.take
         total: Floats = at(b + d) - at(a + d) - at(b + c) + at(a + c)
         return total
 
     def cosines(self, frames: Places, columns: Places) -> NDArray[np.float32]:
         """Of frames (k,) with frames (k, m) → (k, m) float32."""
-        rows = (frames - self._offset)[:, None] * self._row
-        columns = columns - self._offset
-        upper, lower = rows + columns, rows + self._row + columns
-        at = self._flat.take
+        rows = (frames - self.offset)[:, None] * self.row
+        columns = columns - self.offset
+        upper, lower = rows + columns, rows + self.row + columns
+        at = self.sums.take
         cosines: NDArray[np.float32] = (at(lower + 1) - at(lower) - at(upper + 1) + at(upper)).astype(np.float32)
         return cosines
 
@@ -92,8 +97,8 @@ class Likeness:
         Returns:
             (3, m) within each stretch; (2, m) between the second and the first, the second and the third.
         """
-        edges = edges - self._offset
-        sums = self._flat.take(edges[_FROM] * self._row + edges[_TO])
+        edges = edges - self.offset
+        sums = self.sums.take(edges[_FROM] * self.row + edges[_TO] + self.base)
         same, next_, second = sums[:4], sums[4:7], sums[7:]
         within = same[1:] - 2 * next_ + same[:-1]
         before = (next_[1] - second[0]) + (next_[0] - same[1])  # exactly 0 where a stretch is empty
@@ -113,6 +118,20 @@ class Likeness:
         return -cosine(
             product, self.between(before, places, before, places), self.between(places, after, places, after)
         )
+
+
+def joined(parts: Sequence[tuple[Likeness, int]], which: Places) -> Likeness:
+    """Several as one, for (m,) questions of which each goes to one of them.
+
+    Args:
+        parts: of one image each, and the place of its video's first frame: places are counted on from there.
+        which: (m,) numbers of the parts asked.
+    """
+    sizes = np.array([part.sums.size for part, _ in parts])
+    rows = np.array([part.row for part, _ in parts])
+    offsets = np.array([part.offset + start for part, start in parts])
+    sums = parts[0][0].sums if len(parts) == 1 else np.concatenate([part.sums for part, _ in parts])
+    return Likeness(sums, (np.cumsum(sizes) - sizes)[which], rows[which], offsets[which])
 
 
 def scenes(change: NDArray[np.floating], edges: Places, longest_frames: int) -> tuple[Places, Places]:
@@ -171,7 +190,7 @@ class Structure:
         edges, reach = stretch_edges(len(vectors), period_seconds), frames_in(reach_seconds, period_seconds)
         lows = np.maximum(edges[:-1] - reach, 0).tolist()
         parts = [
-            Likeness(vectors[low : end + reach], low) for low, end in zip(lows, edges[1:].tolist(), strict=True)
+            Likeness.of(vectors[low : end + reach], low) for low, end in zip(lows, edges[1:].tolist(), strict=True)
         ]
         return cls(edges, parts, period_seconds)
 

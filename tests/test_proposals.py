@@ -11,17 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.errors import InputError
+from searcher.level_sets import level_sets
 from searcher.postprocess import postprocess
-from searcher.proposals import (
-    WINDOWS_PER_CONTEXT,
-    choose,
-    describe,
-    gaussian,
-    level_sets,
-    overlaps,
-    propose,
-)
+from searcher.proposals import WINDOWS_PER_CONTEXT, choose, describe, overlaps, propose
 from searcher.rankers import CURVE_FEATURES, FEATURES, SHIPPED, Parameters, load_rankers
+from searcher.reel import WIDTHS_SECONDS, Reel, smoothed
 from searcher.select import Window, select
 from searcher.settings import POSTPROCESSES, SearchSettings
 from searcher.similarity import Curve
@@ -128,7 +122,7 @@ def iou(window, first, end):
 
 @pytest.mark.parametrize("ranker", ["fitted", "formula"])
 def test_a_clear_step_is_found(ranker):
-    found = propose(curve(step(noise=0.01)), ranker)
+    found = propose([curve(step(noise=0.01))], ranker)[0]
     assert iou(found[0], 30, 40) >= 10 / 12  # one frame more on each side at most
     assert found[0][2] == 1
 
@@ -136,7 +130,7 @@ def test_a_clear_step_is_found(ranker):
 def test_two_moments_are_both_near_the_top():
     values = step(noise=0.005) + step(noise=0.005, first=60, end=68, seed=1)
     for ranker in ("fitted", "formula"):
-        top = propose(curve(values), ranker)[:4]
+        top = propose([curve(values)], ranker)[0][:4]
         assert max(iou(window, 30, 40) for window in top) >= 10 / 12
         assert max(iou(window, 60, 68) for window in top) >= 8 / 10
 
@@ -146,11 +140,11 @@ def test_two_moments_are_both_near_the_top():
 def test_videos_of_few_frames(ranker, n):
     vectors = np.eye(3, dtype=np.float32)[:n]
     for video in (curve([0.3] * n), curve([0.3] * n, vectors=vectors)):
-        assert propose(video, ranker)[0][:2] == (0, n)
+        assert propose([video], ranker)[0][0][:2] == (0, n)
 
 
 def test_a_constant_curve_has_finite_features():
-    _, values, _ = describe(curve(np.full(50, 0.25)))
+    _, values = describe(curve(np.full(50, 0.25)))
     assert np.isfinite(values).all()
 
 
@@ -192,7 +186,7 @@ def test_scale_and_shift_of_the_similarity_change_nothing(drawn, scale, shift):
     one, other = (
         Curve(c.similarity, c.next_similarity, 2.0, c.duration_seconds, vectors=c.vectors) for c in (one, other)
     )
-    (candidates, values, _), (moved, moved_values, _) = describe(one), describe(other)
+    (candidates, values), (moved, moved_values) = describe(one), describe(other)
     if len(candidates) == len(moved):  # smoothing may break ties in the last bit
         assert spans(candidates) == spans(moved)
         np.testing.assert_allclose(values, moved_values, atol=1e-6)
@@ -200,7 +194,7 @@ def test_scale_and_shift_of_the_similarity_change_nothing(drawn, scale, shift):
 
 def test_time_has_no_direction():
     values = step(noise=0.02)
-    (candidates, there, _), (_, back, _) = describe(curve(values)), describe(curve(values[::-1]))
+    (candidates, there), (_, back) = describe(curve(values)), describe(curve(values[::-1]))
     mirrored = sorted(range(len(candidates)), key=lambda k: (75 - candidates.end[k], 75 - candidates.first[k]))
     np.testing.assert_allclose(there[mirrored], back, atol=1e-6)
 
@@ -222,7 +216,7 @@ def test_postprocessing_does_not_matter(process):
 def test_a_structure_at_hand_changes_nothing(drawn):
     video = random_video((drawn[0], drawn[1], True))
     at_hand = replace(video, structure=Structure.of(video.vectors, 2.0))
-    assert propose(at_hand) == propose(video)
+    assert propose([at_hand])[0] == propose([video])[0]
 
 
 def test_lambda_cuts_by_confidence():
@@ -236,7 +230,7 @@ def test_lambda_cuts_by_confidence():
 def test_lengths_are_seconds_at_every_sampling_rate(period):
     times = np.arange(0, 150, period)
     values = 0.2 + 0.1 * ((times >= 60) & (times < 80)) + 0.01 * np.sin(times * 1.7)
-    best = propose(curve(values, period))[0]
+    best = propose([curve(values, period)])[0][0]
     assert best[0] * period == pytest.approx(60, abs=2)
     assert best[1] * period == pytest.approx(80, abs=2)
 
@@ -247,7 +241,7 @@ def test_hours_of_video_give_moments_of_sensible_length():
     places = [(400, 410), (2500, 2508), (5000, 5020)]
     for first, end in places:
         values[first:end] += 0.1
-    found = propose(curve(values))
+    found = propose([curve(values)])[0]
     for first, end in places:
         assert max(iou(window, first, end) for window in found[:6]) >= 0.8
     assert max(end - first for first, end, _ in found) * 2.0 <= LONGEST_SECONDS
@@ -268,7 +262,7 @@ def test_shipped_parameters_are_readable_and_say_where_they_come_from():
 def test_parameters_survive_writing_and_reading():
     parameters = load_rankers().curve
     again = Parameters.from_dict(json.loads(json.dumps(parameters.to_dict())))
-    _, values, _ = describe(curve(step(noise=0.02)))
+    _, values = describe(curve(step(noise=0.02)))
     np.testing.assert_array_equal(parameters.score(values), again.score(values))
 
 
@@ -329,7 +323,7 @@ def test_a_ranker_may_read_fewer_features():
     some = load_rankers().curve
     names = some.names[:3]
     fewer = Parameters(names, some.centre[:3], some.scale[:3], some.hidden[:, :3], some.bias, some.output)
-    _, values, _ = describe(curve(step(noise=0.02)))
+    _, values = describe(curve(step(noise=0.02)))
     assert fewer.score(values).shape == (len(values),)
     with pytest.raises(InputError, match="unknown feature"):
         Parameters(("colour",), some.centre[:1], some.scale[:1], some.hidden[:, :1], some.bias, some.output)
@@ -337,10 +331,31 @@ def test_a_ranker_may_read_fewer_features():
         Parameters(names, some.centre[:2], some.scale[:3], some.hidden[:, :3], some.bias, some.output)
 
 
-@pytest.mark.parametrize("frames", [1, 2, 7, 75])
-@pytest.mark.parametrize("width", [0.3, 1.0, 3.0, 12.0])
-def test_the_gaussian_is_scipys(frames, width):
+@pytest.mark.parametrize("period", [0.5, 2.0, 30.0])
+def test_each_curve_is_smoothed_by_itself_as_scipy_does(period):
     from scipy.ndimage import gaussian_filter1d
 
-    values = np.random.default_rng(frames).random(frames)
-    assert np.allclose(gaussian(values, width), gaussian_filter1d(values, width, mode="nearest"), atol=1e-12)
+    curves = [curve(np.random.default_rng(frames).random(frames), period) for frames in (1, 2, 7, 75)]
+    expected = [
+        [gaussian_filter1d(c.raw.astype(np.float64), w / period, mode="nearest") if w else c.raw for c in curves]
+        for w in WIDTHS_SECONDS
+    ]
+    assert np.allclose(smoothed(Reel.of(curves)), [np.concatenate(row) for row in expected], atol=1e-12)
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.integers(0, 10_000)), min_size=1, max_size=5), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_videos_asked_together_get_what_each_gets_alone(drawn, with_vectors):
+    curves = [random_video((n, seed, with_vectors)) for n, seed in drawn]
+    alone = [propose([one])[0] for one in curves]
+    for found, expected in zip(propose(curves), alone, strict=True):
+        assert [window[:2] for window in found] == [window[:2] for window in expected]
+        assert [window[2] for window in found] == pytest.approx([window[2] for window in expected], abs=1e-6)
+
+
+def test_curves_with_and_without_vectors_and_long_ones_may_be_mixed():
+    drawn = [(75, 1, True), (75, 2, False), (5000, 3, True), (20, 4, True)]
+    curves = [random_video(one) for one in drawn]
+    assert [[w[:2] for w in found] for found in propose(curves)] == [
+        [w[:2] for w in propose([one])[0]] for one in curves
+    ]

@@ -14,8 +14,8 @@ from searcher.rank import (
     Ranked,
     best_first,
     best_score,
-    direction,
-    moment_score,
+    directions,
+    moment_scores,
     noise_level,
 )
 from searcher.relevance import Background
@@ -27,15 +27,22 @@ WINDOW = Window(1, 3, 2.0, 6.0, 0.9)
 
 def ranked(video_id: int, score: float, towards=(1.0, 0.0), start: float = 0.0) -> Ranked:
     moment = Moment(Path(f"/{video_id}.mp4"), video_id, start, start + 4, score, 0.5, 0.5, 60.0)
-    return Ranked(moment, np.array(towards, np.float32))
+    return Ranked(moment, np.array([towards], np.float32))
 
 
 def test_moment_score_by_hand():
     # Window frames 1 and 2: (0.6 + 0.8)/2 = 0.7, which is (0.7 - 0.2)/0.1 = 5 deviations; with the video's 3: 4.
     s = np.array([0.1, 0.6, 0.8, 0.1])
-    assert moment_score(3.0, s, WINDOW, Background(0.2, 0.1, 100)) == pytest.approx(4.0)
+    assert moment_scores(3.0, s, [WINDOW], Background(0.2, 0.1, 100)) == pytest.approx([4.0])
     chance = noise_level(10_000)
-    assert moment_score(3.0, s, WINDOW, Background(0.2, 0.1, 10_000)) == pytest.approx(4.0 - chance)
+    assert moment_scores(3.0, s, [WINDOW], Background(0.2, 0.1, 10_000)) == pytest.approx([4.0 - chance])
+
+
+def test_a_window_that_is_trusted_less_scores_no_higher():
+    # Frames 0 and 3 alone: (0.1 - 0.2)/0.1 = -1, with the video's 3: 1. Then frames 1 and 2, which have 4.
+    s = np.array([0.1, 0.6, 0.8, 0.1])
+    windows = [Window(0, 1, 0.0, 2.0, 1.0), WINDOW]
+    assert moment_scores(3.0, s, windows, Background(0.2, 0.1, 100)) == pytest.approx([1.0, 1.0])
 
 
 def test_no_window_scores_above_the_best_frame_alone():
@@ -50,8 +57,9 @@ def test_noise_grows_with_the_logarithm_of_the_corpus():
 
 
 def test_direction_is_the_unit_mean_of_the_window():
-    vectors = np.array([[9, 9], [1, 0], [0, 1], [9, 9]], np.float32)
-    assert direction(vectors, WINDOW).tolist() == pytest.approx([math.sqrt(0.5), math.sqrt(0.5)])
+    moment = ranked(1, 3.0).moment
+    found = directions([Ranked(moment, np.eye(2, dtype=np.float32)), Ranked(moment, np.zeros((1, 2), np.float32))])
+    assert found.tolist() == [pytest.approx([math.sqrt(0.5), math.sqrt(0.5)]), [0, 0]]
 
 
 def test_near_duplicates_of_other_videos_fold_into_the_best():
