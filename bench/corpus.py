@@ -91,7 +91,7 @@ def open_corpus(library: Path) -> Corpus:
     index = segments.load_if_current(library, store)
     if index is None:
         with writing(library, "vclip bench corpus"):
-            index = segments.follow(library, store, videos)
+            index = segments.follow(library, store)
     return Corpus(index, {video.video_id: video for video in videos}, made.period_seconds)
 
 

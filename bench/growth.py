@@ -127,7 +127,7 @@ def run(folder: Path, videos: int, video_frames: int = CLIP_FRAMES) -> Run:
     files = [_file(folder / "files" / f"{first + n:08d}.mp4") for n in range(videos)]
     begun = time.process_time()
     store, opened = timed(lambda: _opened(library))
-    plan, planned = timed(lambda: make_plan(files, store.videos(), files))
+    plan, planned = timed(lambda: make_plan(files, store.catalogue(), files))
     if len(plan.jobs) != videos:
         raise AssertionError(f"{len(plan.jobs)} of {videos} files are new")
     _, committed = timed(lambda: store.commit(made))

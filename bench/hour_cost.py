@@ -105,7 +105,7 @@ def frame_cost(model: str = SPEED_MODEL, pictures: int = 64) -> FrameCost:
         library = Path(folder) / "library"
         store = open_store(library)
         store.commit(list(_synthetic_videos()))
-        segments.follow(library, store, store.videos())
+        segments.follow(library, store)
         table, index = _size(library / "tables"), _size(library / segments.FOLDER)
     return FrameCost(seconds / pictures, table / _ROWS, index / _ROWS)
 

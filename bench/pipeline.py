@@ -18,6 +18,7 @@ import numpy as np
 
 from bench.speed import Grid, timed
 from indexer.build import Progress, index_files
+from indexer.catalogue import Catalogue
 from indexer.decoders import Decoded, Finished, decode_all
 from indexer.discover import find_videos
 from indexer.encoder import Encoder
@@ -162,7 +163,7 @@ class _Run:
 
         with tempfile.TemporaryDirectory() as folder:
             store = Store.create(Path(folder), encoder.dimension, period_seconds)
-            plan, settings = make_plan(files, [], []), IndexSettings(workers=1)
+            plan, settings = make_plan(files, Catalogue.of([]), []), IndexSettings(workers=1)
             started = time.perf_counter()
             report, seconds = timed(lambda: index_files(plan, store, lambda: [encoder], settings, on_progress))
         return cls(report.frames, seconds, first_pictures[0] - started, encoder.seconds)

@@ -14,6 +14,7 @@ from typing import Any
 from bench.speed import DIMENSION, SPEED_MODEL, Grid, timed
 from indexer import manifest
 from indexer.build import IndexReport, carry_out, index_files
+from indexer.catalogue import Catalogue
 from indexer.cluster import LOCAL, connected, index_on
 from indexer.discover import find_videos
 from indexer.encoder import Encoder, OpenClipEncoder
@@ -64,7 +65,7 @@ def _one_round(ray: Any, files: Sequence[Path], period_seconds: float) -> Overhe
 
 def _index(ray: Any | None, files: Sequence[Path], period_seconds: float) -> IndexReport:
     with tempfile.TemporaryDirectory() as folder:
-        storage, settings, plan = Folder(Path(folder)), IndexSettings(), make_plan(files, [], [])
+        storage, settings, plan = Folder(Path(folder)), IndexSettings(), make_plan(files, Catalogue.of([]), [])
         store = Store.create(storage, DIMENSION, period_seconds)
         if ray is None:
             return index_files(plan, store, lambda: [_load(SPEED_MODEL, "cpu")], settings)

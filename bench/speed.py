@@ -224,7 +224,7 @@ def make_library(folder: Path, rows: int, model: str) -> Path:
         videos.append((VideoRow(number, f"{number}", (path,), len(part.vectors), 2.0 * len(part.vectors)), part))
     store.commit(videos)
     manifest.save(Manifest(model, weights_fingerprint(model), DIMENSION, 2.0), folder)
-    follow(folder, store, store.videos())
+    follow(folder, store)
     return folder
 
 

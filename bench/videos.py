@@ -108,7 +108,7 @@ def features_from_videos(
     store = open_store(library, encoder, period_seconds)
     with writing(library, "vclip bench"):
         store.recover()
-        plan = make_plan(sorted(path.absolute() for path in files.values()), store.videos(), [])
+        plan = make_plan(sorted(path.absolute() for path in files.values()), store.catalogue(), [])
         report = index_files(plan, store, lambda: [encoder], IndexSettings(), on_progress)
     if report.interrupted:
         raise KeyboardInterrupt

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer import decode_torchcodec
+from indexer.catalogue import Catalogue, VideoRow
 from indexer.decoders import Decoded, Failed, Finished, Message, Opened, decode_all
 from indexer.discover import printable
 from indexer.encoder import Encoder
@@ -27,7 +28,7 @@ from indexer.errors import VClipperError
 from indexer.fragments import Fragment
 from indexer.plan import Job, Plan
 from indexer.settings import IndexSettings
-from indexer.store import Store, VideoFrames, VideoRow
+from indexer.store import Store, VideoFrames
 from indexer.thumbnails import Thumbnails
 from indexer.vectors import Float32, UInt8
 from indexer.video import DecodeOutcome, VideoInfo
@@ -330,11 +331,10 @@ class Committer:
 
     def __init__(self, store: Store, report: IndexReport, thumbnails: Thumbnails | None = None) -> None:
         self._store, self._report, self._thumbnails = store, report, thumbnails
-        self._live = _Live(store.videos())
 
     def commit(self, videos: Sequence[Indexed]) -> None:
         """See :class:`Sink`."""
-        changed = self._live.admit([video.row for video in videos])
+        changed = _losers([video.row for video in videos], self._store.catalogue())
         if self._thumbnails:
             self._thumbnails.publish(video.row.video_id for video in videos)
         self._store.commit([(video.row, video.frames) for video in videos], changed)
@@ -343,7 +343,7 @@ class Committer:
     def commit_fragments(self, videos: Sequence[tuple[Job, VideoRow]], written: Sequence[Fragment]) -> None:
         """As :meth:`commit`, of videos whose frames other processes wrote."""
         rows = [row for _, row in videos]
-        self._store.commit_fragments(rows, written, self._live.admit(rows))
+        self._store.commit_fragments(rows, written, _losers(rows, self._store.catalogue()))
         self._committed(videos)
 
     def _committed(self, videos: Sequence[tuple[Job, VideoRow]]) -> None:
@@ -368,32 +368,19 @@ class Committer:
         report.video_seconds += row.duration_seconds
 
 
-class _Live:
-    """The library's videos as this run changes them: a path belongs to one video, a content to one row."""
+def _losers(added: Sequence[VideoRow], known: Catalogue) -> list[VideoRow]:
+    """The older rows that lose paths or their content to new ones, as they are then.
 
-    def __init__(self, videos: Sequence[VideoRow]) -> None:
-        self._rows = {video.video_id: video for video in videos}
-        self._by_content = {video.fingerprint: video.video_id for video in videos}
-        self._by_path = {path: video.video_id for video in videos for path in video.paths}
-
-    def admit(self, added: Sequence[VideoRow]) -> list[VideoRow]:
-        """Take in new rows; returns the older ones that lost paths to them, as they are now."""
-        losers = {video_id for row in added for video_id in self._losers(row)}
-        for row in added:
-            self._rows[row.video_id] = row
-            self._by_content[row.fingerprint] = row.video_id
-            self._by_path.update(dict.fromkeys(row.paths, row.video_id))
-        for video_id in losers:
-            row = self._rows[video_id]
-            kept = tuple(path for path in row.paths if self._by_path.get(path) == video_id)
-            self._rows[video_id] = replace(row, paths=kept)
-        return [self._rows[video_id] for video_id in sorted(losers)]
-
-    def _losers(self, row: VideoRow) -> Iterator[int]:
-        owners = [self._by_path.get(path) for path in row.paths]
-        for video_id in (*owners, self._by_content.get(row.fingerprint)):
-            if video_id is not None and video_id != row.video_id:
-                yield video_id
+    A path belongs to one video, a content to one row.
+    """
+    owner = {path: row.video_id for row in added for path in row.paths}
+    older = known.find({row.fingerprint for row in added}, owner)
+    ids = {row.video_id for row in added}
+    return [
+        replace(row, paths=tuple(path for path in row.paths if path not in owner))
+        for row in sorted(older, key=lambda row: row.video_id)
+        if row.video_id not in ids
+    ]
 
 
 class _Meter:

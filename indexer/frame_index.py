@@ -89,7 +89,10 @@ class Rows:
         self.video_ids = np.asarray(video_ids, dtype=np.int64)
         self.counts = np.asarray(counts, dtype=np.int64)
         self.ends = np.cumsum(self.counts)
-        self._position = {int(v): i for i, v in enumerate(self.video_ids.tolist())}
+
+    @cached_property
+    def _position(self) -> dict[int, int]:
+        return {video_id: i for i, video_id in enumerate(self.video_ids.tolist())}
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0

@@ -102,16 +102,16 @@ def bring_along(
         here: also the index that each machine has of a library in a bucket.
         on_codes: called with frames done and to do.
     """
-    videos, setting = store.videos(), read_setting(storage)
+    setting = read_setting(storage)
     if setting == TABLE:
-        table_index.follow(storage, store, videos, anew)
+        table_index.follow(storage, store, store.videos(), anew)
         segments.drop(library)
         codes.drop(library)
-        snapshot.save(library, store, videos)
+        snapshot.save(library, store)
         return
     table_index.drop(storage, store)
     if here:
-        follow(library, segments.follow(library, store, videos), setting, anew, on_codes)
+        follow(library, segments.follow(library, store), setting, anew, on_codes)
 
 
 def explained(index: FrameIndex, setting: str) -> str:

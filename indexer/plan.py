@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from indexer.catalogue import Catalogue, VideoRow
 from indexer.discover import fingerprint, printable
 from indexer.errors import InputError
-from indexer.store import VideoRow
 
 
 @dataclass(frozen=True)
@@ -56,40 +56,27 @@ def video_id_of(fingerprint_hex: str, generation: int = 0) -> int:
 
 def make_plan(
     files: Sequence[Path],
-    videos: Sequence[VideoRow],
+    known: Catalogue,
     roots: Sequence[Path],
     force: bool = False,
     prune: bool = False,
     progress: Callable[[Path], None] = lambda path: None,
 ) -> Plan:
-    """Compare ``files`` with the library's ``videos``.
+    """Compare ``files`` with the library's videos.
 
     Args:
         files: absolute paths, sorted.
-        videos: the library's live videos.
+        known: the library's videos; only those that files or roots concern are looked at.
         roots: what the user named; the library's videos below them are looked for.
         force: known contents are decoded again.
         prune: missing files leave the library.
         progress: called with each file as it is read.
     """
     plan = Plan()
-    known = {video.fingerprint: video for video in videos}
+    contents = dict(_contents(files, plan, progress))
+    videos = known.find({content for content, _ in contents.values()}, files, roots)
     paths = {video.fingerprint: list(video.paths) for video in videos}
-    owner = {path: video.fingerprint for video in videos for path in video.paths}
-    jobs: dict[str, Job] = {}
-    for path in files:
-        progress(path)
-        try:
-            content, size_bytes = fingerprint(path), path.stat().st_size
-        except (OSError, InputError) as error:
-            plan.failed.append((path, _reason(error)))
-            continue
-        if content in jobs:
-            jobs[content] = _also(jobs[content], path)
-        elif content not in known or force:
-            jobs[content] = Job(path, content, size_bytes, _fresh_id(content, known), is_update=path in owner)
-        else:
-            _recognise(path, content, owner.get(path), paths, plan)
+    jobs = _sort_out(contents, videos, paths, force, plan)
     plan.missing = _missing(paths, files, roots, prune)
     plan.jobs = [_also(job, *paths.get(content, [])) for content, job in jobs.items()]
     plan.rows = [
@@ -98,6 +85,39 @@ def make_plan(
         if tuple(paths[video.fingerprint]) != video.paths
     ]
     return plan
+
+
+def _contents(
+    files: Sequence[Path], plan: Plan, progress: Callable[[Path], None]
+) -> Iterator[tuple[Path, tuple[str, int]]]:
+    """Each file's fingerprint and size; those that cannot be read go into the plan."""
+    for path in files:
+        progress(path)
+        try:
+            yield path, (fingerprint(path), path.stat().st_size)
+        except (OSError, InputError) as error:
+            plan.failed.append((path, _reason(error)))
+
+
+def _sort_out(
+    contents: Mapping[Path, tuple[str, int]],
+    videos: Sequence[VideoRow],
+    paths: dict[str, list[Path]],
+    force: bool,
+    plan: Plan,
+) -> dict[str, Job]:
+    """What is to be decoded, by content; what is not goes into ``paths`` and the plan."""
+    known = {video.fingerprint: video for video in videos}
+    owner = {path: video.fingerprint for video in videos for path in video.paths}
+    jobs: dict[str, Job] = {}
+    for path, (content, size_bytes) in contents.items():
+        if content in jobs:
+            jobs[content] = _also(jobs[content], path)
+        elif content not in known or force:
+            jobs[content] = Job(path, content, size_bytes, _fresh_id(content, known), is_update=path in owner)
+        else:
+            _recognise(path, content, owner.get(path), paths, plan)
+    return jobs
 
 
 def _also(job: Job, *paths: Path) -> Job:
@@ -131,9 +151,7 @@ def _recognise(path: Path, content: str, before: str | None, paths: dict[str, li
 def _missing(
     paths: dict[str, list[Path]], files: Sequence[Path], roots: Sequence[Path], prune: bool
 ) -> list[Path]:
-    below = tuple(str(root) for root in roots)  # most of a large library lies elsewhere: strings tell sooner
-    near = [p for some in paths.values() for p in some if str(p).startswith(below)]
-    missing = [p for p in near if _below(p, roots) and not os.path.lexists(p)]
+    missing = [p for some in paths.values() for p in some if _below(p, roots) and not os.path.lexists(p)]
     if prune:
         _demand_mounted(missing, files, roots)
         for some in paths.values():

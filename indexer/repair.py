@@ -84,7 +84,7 @@ def _rebuild_index(library: Path, store: Store) -> None:
     if index_choice.read_setting(Folder(library)) == index_choice.TABLE:
         table_index.follow(Folder(library), store, store.videos(), anew=True)
     else:
-        segments.follow(library, store, store.videos())
+        segments.follow(library, store)
 
 
 def _mend_setting(library: Path, done: Repair) -> None:

@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from indexer import snapshot
+from indexer.catalogue import Catalogue, VideoRow
 from indexer.errors import REPAIR, LibraryDamagedError, first_line
-from indexer.frame_index import FlatIndex, Moments, Rows, Segment
+from indexer.frame_index import FlatIndex, Moments, Rows, Segment, is_member
 from indexer.manifest import write_json_atomically
-from indexer.store import Store, VideoFrames, VideoRow
+from indexer.store import Store, VideoFrames
 
 FOLDER = "index"
 #: 64 MiB at 512 dimensions: small enough to rewrite, large enough that a search is one pass of memory.
@@ -84,27 +85,25 @@ def load_sound(library: Path, dimension: int) -> FlatIndex:
     return FlatIndex(sound, dimension)
 
 
-def follow(library: Path, store: Store, videos: Sequence[VideoRow], persist: bool = True) -> FlatIndex:
-    """The index of exactly ``videos``: opened when it matches, brought up to date or rebuilt otherwise.
+def follow(library: Path, store: Store, persist: bool = True) -> FlatIndex:
+    """The index of exactly the table's videos: opened when it matches, brought up to date or rebuilt otherwise.
 
     Args:
         library: the library directory.
-        store: where frames are read from.
-        videos: all live videos.
+        store: the tables.
         persist: write what changed; False (a library that cannot be written) keeps it in memory.
 
     Raises:
         LibraryDamagedError: the table lacks frames of a video.
     """
     index, state = _load_or_empty(library, store.dimension)
-    kept = _matching(index, videos)
-    if sum(len(s.rows.video_ids) for s in kept) < len(videos):
-        kept, added = _with_changes(kept, store, videos)
-    else:
-        added = []
+    known = store.catalogue()
+    kept, added = _matching(index, known), list[Segment]()
+    if sum(len(s.rows.video_ids) for s in kept) < len(known):
+        kept, added = _with_changes(kept, store, known)
     if persist:
         _save(library, kept, added, state, store.versions)
-        snapshot.save(library, store, videos)
+        snapshot.save(library, store)
         added = [read_segment(library / FOLDER, segment.name, store.dimension) for segment in added]
     return FlatIndex([*kept, *added], store.dimension)
 
@@ -130,27 +129,22 @@ def _load_or_empty(library: Path, dimension: int) -> tuple[FlatIndex, IndexState
         return FlatIndex([], dimension), NOTHING
 
 
-def _matching(index: FlatIndex, videos: Sequence[VideoRow]) -> list[Segment]:
+def _matching(index: FlatIndex, known: Catalogue) -> list[Segment]:
     """Segments all of whose videos are live with the same number of frames."""
-    live = {video.video_id: video.frames for video in videos}
-    return [
-        segment
-        for segment in index.segments
-        if all(
-            live.get(video_id) == count
-            for video_id, count in zip(segment.rows.video_ids.tolist(), segment.rows.counts.tolist(), strict=True)
-        )
-    ]
+    return [segment for segment in index.segments if _is_live(segment.rows, known)]
 
 
-def _with_changes(
-    kept: Sequence[Segment], store: Store, videos: Sequence[VideoRow]
-) -> tuple[list[Segment], list[Segment]]:
+def _is_live(rows: Rows, known: Catalogue) -> bool:
+    if not is_member(rows.video_ids, known.ids).all():
+        return False
+    return np.array_equal(known.frames[np.searchsorted(known.ids, rows.video_ids)], rows.counts)
+
+
+def _with_changes(kept: Sequence[Segment], store: Store, known: Catalogue) -> tuple[list[Segment], list[Segment]]:
     """Some segments as they are; the videos of all others, and new ones, in new segments."""
-    new_rows = sum(video.frames for video in videos) - sum(len(segment.rows) for segment in kept)
-    staying = _staying(kept, new_rows)
-    packed = {int(v) for segment in staying for v in segment.rows.video_ids}
-    rest = sorted((v for v in videos if v.video_id not in packed), key=_by_age)
+    staying = _staying(kept, int(known.frames.sum()) - sum(len(segment.rows) for segment in kept))
+    packed = np.concatenate([segment.rows.video_ids for segment in staying] or [np.zeros(0, np.int64)])
+    rest = sorted(known.of_ids(np.setdiff1d(known.ids, packed)), key=_by_age)
     return staying, [Segment.build(_new_name(), part) for part in _parts(store, rest)]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +43,13 @@ def _version_files(library: Path, table: str) -> list[str]:
     return sorted(file.name for file in (library / "tables" / f"{table}.lance" / "_versions").iterdir())
 
 
-def save(library: Path, store: Store, videos: Sequence[VideoRow]) -> None:
-    """Keep ``videos``, all that the tables hold (the caller has the write lock)."""
+def save(library: Path, store: Store) -> None:
+    """Keep the videos that the tables hold (the caller has the write lock)."""
     state = tables_state(library)
     if not state or _is_of(library, state):
         return
     (library / FOLDER).mkdir(exist_ok=True)
+    videos = store.videos()
     columns: dict[str, list[object]] = {name: [getattr(video, name) for video in videos] for name in _FIELDS}
     # JSON keeps the bytes of names that are not UTF-8, as Python's surrogates.
     columns["paths"] = [[str(path) for path in video.paths] for video in videos]

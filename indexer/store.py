@@ -9,21 +9,21 @@ it, so whatever a crash leaves behind belongs to no video. ``doubtful.json`` nam
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer import fragments
+from indexer.catalogue import Catalogue, videos_schema, videos_table
+from indexer.catalogue import VideoRow as VideoRow
 from indexer.discover import printable
 from indexer.errors import REPAIR, LibraryDamagedError, VClipperError
 from indexer.fragments import Fragment
@@ -46,67 +46,10 @@ VERSIONS_BETWEEN_CLEANUPS = 64
 _OLD_VERSIONS_KEPT = timedelta(hours=1)
 #: Columns of ``videos`` that libraries of older schemas lack until a writer has opened them.
 _LATER_COLUMNS = frozenset({"recorded_unix", "digest"})
+#: Of videos since the table was read; then it is read again.
+_CHANGES_KEPT = 4_096
 #: Ids in one SQL list.
 _IDS_PER_STATEMENT = 5_000
-
-
-@dataclass(frozen=True)
-class VideoRow:
-    """One video of the library: a content, under one or several paths.
-
-    Attributes:
-        video_id: 63-bit number made of the fingerprint.
-        fingerprint: names the content, see :func:`indexer.discover.fingerprint`.
-        paths: absolute paths that hold this content.
-        frames: number of sampled frames n.
-        duration_seconds: of the picture.
-        complete: False when only a part could be decoded; ``note`` says why.
-        recorded_unix: when the video was recorded, seconds since 1970, see
-            :func:`indexer.container.recorded_unix`; None where it is not known (libraries of schema 1 that
-            no writer has opened since).
-        digest: of what the frames are, see :meth:`VideoFrames.digest`; empty in libraries of schema 1.
-    """
-
-    video_id: int
-    fingerprint: str
-    paths: tuple[Path, ...]
-    frames: int
-    duration_seconds: float
-    width: int = 0
-    height: int = 0
-    frame_rate: float = 0.0
-    codec: str = ""
-    container: str = ""
-    size_bytes: int = 0
-    indexed_unix: float = 0.0
-    complete: bool = True
-    note: str = ""
-    recorded_unix: float | None = None
-    digest: str = ""
-
-    @classmethod
-    def of_columns(cls, columns: Mapping[str, Sequence[Any]]) -> Iterator[VideoRow]:
-        """Rows from the columns of a table, by name; columns that are missing have their defaults."""
-        n, fields = len(columns["video_id"]), dataclasses.fields(cls)
-        every = {field.name: columns.get(field.name, [field.default] * n) for field in fields}
-        every["paths"] = [tuple(map(Path, paths)) for paths in every["paths"]]
-        for values in zip(*every.values(), strict=True):
-            row = object.__new__(cls)  # __init__ of a frozen class makes a call for each field: four times as long
-            row.__dict__.update(zip(every, values, strict=True))
-            yield row
-
-    @property
-    def path(self) -> Path:
-        """The first path: the one to show."""
-        return self.paths[0]
-
-    def readable_path(self) -> Path:
-        """The first path that is a file now, links followed; :attr:`path` where none is."""
-        return next((path for path in self.paths if path.is_file()), self.path)
-
-    def present_path(self) -> Path | None:
-        """The first path where there is a file now; None while the video is offline."""
-        return next((path for path in self.paths if os.path.lexists(path)), None)
 
 
 @dataclass(frozen=True)
@@ -158,13 +101,12 @@ class Store:
         self.dimension = dimension
         self.period_seconds = period_seconds
         self._database = _connect(self._storage)
-        self._rows: dict[int, VideoRow] = {}
-        self._rows_version = -1
+        self._known: Catalogue | None = None
         self._cleaned: dict[str, int] = {} if is_damaged else self._version_blocks()
 
     @cached_property
     def _videos(self) -> Any:
-        return self._table("videos", _videos_schema())
+        return self._table("videos", videos_schema())
 
     @cached_property
     def _frames(self) -> Any:
@@ -174,7 +116,7 @@ class Store:
     def create(cls, where: Where, dimension: int, period_seconds: float) -> Store:
         """Make empty tables, in place of any that a run left before ``library.json`` was there; open them."""
         database = _connect(at(where))
-        for name, schema in (("videos", _videos_schema()), ("frames", _frames_schema(dimension))):
+        for name, schema in (("videos", videos_schema()), ("frames", _frames_schema(dimension))):
             database.create_table(name, schema=schema, mode="overwrite")
         return cls(where, dimension, period_seconds)
 
@@ -220,23 +162,27 @@ class Store:
         Raises:
             LibraryDamagedError: the table cannot be read.
         """
+        return self.catalogue().rows()
+
+    def catalogue(self) -> Catalogue:
+        """The videos in columns; read once, and then brought along with own commits.
+
+        Raises:
+            LibraryDamagedError: the table cannot be read.
+        """
         with _damage_said(f"the table of videos in {self._storage} cannot be read"):
             version = int(self._videos.version)
-            if self._rows_version != version:
-                self._rows = {
-                    row.video_id: row for row in _video_rows(self._videos.search().limit(None).to_arrow())
-                }
-                self._rows_version = version
-        return sorted((row for row in self._rows.values() if row.paths), key=lambda row: os.fsencode(row.path))
+            known = self._known
+            if known is None or known.version != version or len(known.changes) > _CHANGES_KEPT:
+                known = Catalogue(self._videos.search().limit(None).to_arrow(), version)
+                self._known = known
+        return known
 
     def _keep_up(self, before: int, changed: Sequence[VideoRow] = (), gone: Sequence[int] = ()) -> None:
-        """Bring the rows at hand along with a commit of our own to version ``before``."""
-        if self._rows_version == before and int(self._videos.version) <= before + 1:
-            rows = self._rows | {row.video_id: row for row in changed}  # a new one: threads may read the old
-            for video_id in gone:
-                rows.pop(video_id, None)
-            self._rows = rows
-            self._rows_version = int(self._videos.version)
+        """Bring the videos at hand along with a commit of our own to version ``before``."""
+        version = int(self._videos.version)
+        if self._known is not None and self._known.version == before and version <= before + 1:
+            self._known = self._known.changed(version, changed, gone)
 
     def frames(self, videos: Sequence[VideoRow], rows_at_once: int = 65_536) -> Iterator[VideoFrames]:
         """The frames of ``videos``, in that order, reading about ``rows_at_once`` rows at a time.
@@ -297,7 +243,7 @@ class Store:
 
     def add_missing_columns(self) -> None:
         """Give tables of an older schema the columns that they lack, all null (see indexer.migrations)."""
-        lacking = [field for field in _videos_schema() if field.name not in self._videos.schema.names]
+        lacking = [field for field in videos_schema() if field.name not in self._videos.schema.names]
         if lacking:
             self._videos.add_columns(lacking)
 
@@ -350,7 +296,7 @@ class Store:
         if rows:
             before = int(self._videos.version)
             merge = self._videos.merge_insert("video_id").when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(_videos_table(rows))
+            merge.execute(videos_table(rows))
             self._keep_up(before, rows)
 
     def _forget(self, video_ids: Sequence[int]) -> None:
@@ -370,18 +316,17 @@ class Store:
             self.sweep_fragments()
         doubtful = self._doubtful()
         if doubtful:
-            visible = {video.video_id for video in self.videos()}
+            visible = self.catalogue().ids
             self._forget([video_id for video_id in doubtful if video_id not in visible])
             self._doubt([])
         return len(doubtful)
 
     def delete_orphans(self) -> int:
         """Delete every frame that belongs to no video (a full scan); returns the number of rows."""
-        visible = {video.video_id for video in self.videos()}
         owners, rows = self.frame_owners()
-        orphans = [i for i, owner in enumerate(owners.tolist()) if owner not in visible]
-        self._forget([int(owners[i]) for i in orphans])
-        return int(sum(rows[i] for i in orphans))
+        is_orphan = ~np.isin(owners, self.catalogue().ids)
+        self._forget(owners[is_orphan].tolist())
+        return int(rows[is_orphan].sum())
 
     def compact(self, max_fragments: int = MAX_FRAGMENTS) -> bool:
         """Merge the small files of a table that has more than ``max_fragments``; whether it was done.
@@ -460,31 +405,6 @@ def _connect(storage: Storage) -> Any:
     return lancedb.connect(storage.tables, storage_options=dict(storage.options))
 
 
-def _videos_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            ("video_id", pa.int64()),
-            ("fingerprint", pa.string()),
-            ("paths", pa.list_(pa.binary())),  # file names are bytes, not always UTF-8
-            ("frames", pa.int32()),
-            ("duration_seconds", pa.float64()),
-            ("width", pa.int32()),
-            ("height", pa.int32()),
-            ("frame_rate", pa.float64()),
-            ("codec", pa.string()),
-            ("container", pa.string()),
-            ("size_bytes", pa.int64()),
-            ("indexed_unix", pa.float64()),
-            ("complete", pa.bool_()),
-            ("note", pa.string()),
-            ("recorded_unix", pa.float64()),  # since schema 2
-            ("digest", pa.string()),  # since schema 2
-        ]
-    )
-
-
 def _readable(found: pa.Schema, schema: pa.Schema) -> bool:
     """Whether a table has these columns, but for later ones, for which :class:`VideoRow` has defaults."""
     import pyarrow as pa
@@ -505,19 +425,6 @@ def _frames_schema(dimension: int) -> pa.Schema:
             ("vector", pa.list_(pa.float16(), dimension)),
         ]
     )
-
-
-def _videos_table(rows: Sequence[VideoRow]) -> pa.Table:
-    import pyarrow as pa
-
-    values = [{**vars(row), "paths": [os.fsencode(path) for path in row.paths]} for row in rows]
-    return pa.Table.from_pylist(values, schema=_videos_schema())
-
-
-def _video_rows(table: pa.Table) -> Iterator[VideoRow]:
-    columns = table.to_pydict()
-    columns["paths"] = [[os.fsdecode(path) for path in paths] for paths in columns["paths"]]
-    return VideoRow.of_columns(columns)
 
 
 def _frames_table(videos: Sequence[VideoFrames], dimension: int, period_seconds: float) -> pa.Table:

@@ -28,6 +28,7 @@ MAX_HEIGHT_PIXELS = 640
 MAX_THUMBNAILS = 3_600
 JPEG_QUALITY = 75
 
+_SUFFIX = ".jpegs"
 _MAGIC = b"VCLIPJPG"
 _FOOTER = struct.Struct("<II8s")  # count, CRC-32 of the array, magic
 _ENTRY = np.dtype([("frame", "<u4"), ("offset", "<u8")])
@@ -48,7 +49,7 @@ class Thumbnails:
         return self.folder / f"{video_id}.part"
 
     def _pack(self, video_id: int) -> Path:
-        return self.folder / f"{video_id}.jpegs"
+        return self.folder / f"{video_id}{_SUFFIX}"
 
     def publish(self, video_ids: Iterable[int]) -> None:
         """Give the finished files their names, just before the videos are committed."""
@@ -58,10 +59,9 @@ class Thumbnails:
 
     def sweep(self, live: Collection[int]) -> None:
         """Delete all files but those of ``live`` videos (under the write lock)."""
-        kept = {self._pack(video_id).name for video_id in live}
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if path.name not in kept:
-                path.unlink(missing_ok=True)
+        kept = {f"{video_id}{_SUFFIX}" for video_id in live}
+        for name in {path.name for path in (self.folder.iterdir() if self.folder.is_dir() else ())} - kept:
+            (self.folder / name).unlink(missing_ok=True)
 
     def at(self, video_id: int, frame: int) -> bytes | None:
         """The JPEG of the last kept frame up to ``frame``; None where there is none."""
@@ -82,7 +82,7 @@ class Thumbnails:
 
     def size_bytes(self) -> int:
         """Of all thumbnails together."""
-        return sum(path.stat().st_size for path in self.folder.glob("*.jpegs"))
+        return sum(path.stat().st_size for path in self.folder.glob(f"*{_SUFFIX}"))
 
 
 def _read(file: BinaryIO, frame: int) -> bytes | None:

@@ -167,17 +167,17 @@ def names(library) -> set[str]:
 
 
 def test_made_from_the_table_and_opened_again(tmp_path, store):
-    assert segments.follow(tmp_path, store, store.videos()).rows == 71
+    assert segments.follow(tmp_path, store).rows == 71
     assert same_as_table(tmp_path, store)
 
 
 def test_large_segments_stay_when_videos_are_added(tmp_path, store, monkeypatch):
     monkeypatch.setattr(segments, "SEGMENT_ROWS", 30)
-    segments.follow(tmp_path, store, store.videos())
+    segments.follow(tmp_path, store)
     before = names(tmp_path)
     more = video(20, 4)
     store.commit([(row(more, 1), more)])
-    segments.follow(tmp_path, store, store.videos())
+    segments.follow(tmp_path, store)
     assert same_as_table(tmp_path, store)
     assert names(tmp_path) & before  # not everything was written anew
 
@@ -187,7 +187,7 @@ def test_small_segments_are_merged_like_a_binary_counter(tmp_path, monkeypatch):
     store, sizes = Store.create(tmp_path, D, 2.0), []
     for number in range(1, 14):
         store.commit([(row(one := video(number, 2), number), one)])
-        index = segments.follow(tmp_path, store, store.videos())
+        index = segments.follow(tmp_path, store)
         sizes.append([len(segment.rows) for segment in index.segments])
     # videos of 2 rows: two make 4; the 4 stays beside 2 new rows; then 2 + 2 + 4 = 8; and so on up to 16
     assert sizes[:4] == [[2], [4], [4, 2], [8]]
@@ -198,7 +198,7 @@ def test_small_segments_are_merged_like_a_binary_counter(tmp_path, monkeypatch):
 
 def test_a_run_reads_old_segments_once_and_new_ones_once(tmp_path, store, monkeypatch):
     monkeypatch.setattr(segments, "SEGMENT_ROWS", 30)
-    segments.follow(tmp_path, store, store.videos())
+    segments.follow(tmp_path, store)
     before = names(tmp_path)
     more = video(20, 4)
     store.commit([(row(more, 1), more)])
@@ -206,7 +206,7 @@ def test_a_run_reads_old_segments_once_and_new_ones_once(tmp_path, store, monkey
     monkeypatch.setattr(
         segments, "read_segment", lambda folder, name, d: opened.append(name) or read(folder, name, d)
     )
-    index = segments.follow(tmp_path, store, store.videos())
+    index = segments.follow(tmp_path, store)
     assert sorted(opened) == sorted(before | names(tmp_path))
     assert {segment.name for segment in index.segments} == names(tmp_path)
     wanted = NumpyIndex(store.frames(store.videos()), D).search(QUERIES, 1000)
@@ -214,9 +214,9 @@ def test_a_run_reads_old_segments_once_and_new_ones_once(tmp_path, store, monkey
 
 
 def test_removed_videos_leave_the_index_and_their_files_go(tmp_path, store):
-    segments.follow(tmp_path, store, store.videos())
+    segments.follow(tmp_path, store)
     store.remove([v for v in store.videos() if v.video_id in (7, 11)])
-    segments.follow(tmp_path, store, store.videos())
+    segments.follow(tmp_path, store)
     assert same_as_table(tmp_path, store)
     listed = {file.name.split(".")[0] for file in (tmp_path / "index").iterdir()} - {"index"}
     assert listed == names(tmp_path)
@@ -224,7 +224,7 @@ def test_removed_videos_leave_the_index_and_their_files_go(tmp_path, store):
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "gone", "list", "no folder"])
 def test_a_damaged_index_is_named_and_made_anew(tmp_path, store, damage):
-    segments.follow(tmp_path, store, store.videos())
+    segments.follow(tmp_path, store)
     folder = tmp_path / "index"
     file = next(folder.glob("*.faiss"))
     if damage == "cut":
@@ -241,13 +241,13 @@ def test_a_damaged_index_is_named_and_made_anew(tmp_path, store, damage):
         folder.rmdir()
     with pytest.raises(LibraryDamagedError):
         segments.load(tmp_path, D)
-    segments.follow(tmp_path, store, store.videos())
+    segments.follow(tmp_path, store)
     assert same_as_table(tmp_path, store)
 
 
 @pytest.mark.parametrize("damage", ["other numbers", "gone after opening"])
 def test_damaged_moments_are_worked_out_anew_and_named(tmp_path, store, damage):
-    expected = segments.follow(tmp_path, store, store.videos()).moments
+    expected = segments.follow(tmp_path, store).moments
     index, _ = segments.load(tmp_path, D)
     name = index.segments[0].name
     file = tmp_path / "index" / f"{name}.moments.npy"
@@ -262,13 +262,13 @@ def test_damaged_moments_are_worked_out_anew_and_named(tmp_path, store, damage):
 
 
 def test_in_memory_when_nothing_may_be_written(tmp_path, store):
-    index = segments.follow(tmp_path, store, store.videos(), persist=False)
+    index = segments.follow(tmp_path, store, persist=False)
     assert index.rows == 71
     assert not (tmp_path / "index").exists()
 
 
 def test_the_index_on_disk_is_memory_mapped(tmp_path, store):
-    segments.follow(tmp_path, store, store.videos())
+    segments.follow(tmp_path, store)
     segments.load(tmp_path, D)
     index, _ = segments.load(tmp_path, D)
     mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if ".faiss" in line}

@@ -91,7 +91,7 @@ class Current:
         setting = self.index_type
         if setting == index_choice.TABLE:
             return table_index.opened(self._storage, store, videos)
-        return index_choice.opened(self._folder(), self._follow(store, videos), setting)
+        return index_choice.opened(self._folder(), self._follow(store), setting)
 
     def engine(self) -> tuple[FrameIndex, bool]:
         """What would answer a search now, as it lies there; whether it matches the tables."""
@@ -105,15 +105,15 @@ class Current:
             flat, state = FlatIndex([], store.dimension), segments.NOTHING
         return index_choice.opened(self._folder(), flat, self.index_type), segments.is_current(state, store)
 
-    def _follow(self, store: Store, videos: Sequence[VideoRow]) -> FlatIndex:
+    def _follow(self, store: Store) -> FlatIndex:
         """Bring the index up to date; in memory where another process is writing or nothing can be written."""
         if index := segments.load_if_current(self._folder(), store):
             return index
         try:
             with writing(self._folder(), "vclip search"):
-                index = segments.follow(self._folder(), store, videos)
+                index = segments.follow(self._folder(), store)
         except (LibraryError, OSError):
-            return segments.follow(self._folder(), store, videos, persist=False)
+            return segments.follow(self._folder(), store, persist=False)
         if not isinstance(self._storage, Folder):
             cache.shrink(keep=self._folder())
         return index

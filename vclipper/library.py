@@ -193,7 +193,7 @@ class Library:
             with self._writer("vclip index") as store:
                 if settings.index_type is not None:
                     index_choice.write_setting(self.storage, settings.index_type)
-                plan = make_plan(files, store.videos(), roots, settings.force, settings.prune, on_scan)
+                plan = make_plan(files, store.catalogue(), roots, settings.force, settings.prune, on_scan)
                 if connection is None:
                     thumbnails = self.thumbnails if settings.thumbnails else None
                     report = index_files(
@@ -288,7 +288,7 @@ class Library:
             migrate(self.storage, store)
             store.recover()
             yield store
-            self.thumbnails.sweep({video.video_id for video in self._current.store().videos()})
+            self.thumbnails.sweep(self._current.store().catalogue().ids.tolist())
 
     def _require(self, model: str | None, fps: float | None) -> None:
         """Refuse a model or sampling rate that did not make this library."""
