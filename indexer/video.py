@@ -28,11 +28,13 @@ from indexer.frames import check_tolerance, sample_times
 from indexer.packet_skipping import may_skip_packets
 from indexer.probe import probe
 from indexer.video_types import (
+    EXACT,
     DecodeOutcome,
     DecoderName,
     DurationSource,
     Progress,
     SampledFrame,
+    Shortcuts,
     VideoInfo,
 )
 
@@ -42,6 +44,7 @@ __all__ = [
     "Decoding",
     "DurationSource",
     "SampledFrame",
+    "Shortcuts",
     "VideoInfo",
     "choose_decoder",
     "decode",
@@ -121,7 +124,7 @@ def decode(
     *,
     threads: int = 1,
     device: str | None = None,
-    tolerance_seconds: float = 0.0,
+    shortcuts: Shortcuts = EXACT,
 ) -> Decoding:
     """The frames shown at 0, T, 2T … until the picture's real end, one at a time.
 
@@ -135,8 +138,7 @@ def decode(
         threads: decoding threads, at least 1.
         device: where torchcodec decodes what it is right about, if
             :func:`indexer.decode_torchcodec.why_not` has nothing against it; None: it decodes nothing.
-        tolerance_seconds: a frame may be shown up to this much earlier or later, where that is cheaper to decode;
-            at most T / 2. Only PyAV makes use of it, and only of files of which it need not decode all.
+        shortcuts: what may be spared at the price of exactness.
 
     Yields:
         every index from 0, in order and once.
@@ -149,7 +151,7 @@ def decode(
         InputError: the period, the number of threads or the tolerance cannot be used.
     """
     sample_times(0.0, period_seconds)
-    check_tolerance(tolerance_seconds, period_seconds)
+    check_tolerance(shortcuts.tolerance_seconds, period_seconds)
     if threads < 1:
         raise InputError(f"threads must be 1 or more, not {threads}")
     progress = Progress()
@@ -162,7 +164,7 @@ def decode(
     except (DecordGaveUpError, TorchcodecGaveUpError):
         decoder = "pyav"
     if decoder == "pyav":
-        yield from pyav_samples(path, info, period_seconds, threads, progress, tolerance_seconds)
+        yield from pyav_samples(path, info, period_seconds, threads, progress, shortcuts)
     if progress.next_index == 0:
         raise VideoError(f"no picture of {printable(path)} can be decoded", "It may be damaged or cut off")
     return _outcome(info, progress, decoder)

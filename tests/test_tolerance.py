@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import indexer.cluster
 from indexer import decode_pyav
 from indexer.container import open_container
 from indexer.errors import InputError
@@ -23,9 +25,12 @@ from indexer.packet_skipping import SampleTimes, Selection, wanted_packets
 from indexer.picture import upright
 from indexer.settings import IndexSettings
 from indexer.video import VideoInfo, decode, probe
-from indexer.video_types import Progress
+from indexer.video_types import Progress, Shortcuts
 from tests import media
-from tests.fakes import make_film, open_library, rows_of
+from tests.fake_ray import FakeNode, FakeRay
+from tests.fakes import load_fake, make_film, open_library, rows_of
+from vclipper import cli
+from vclipper.library import Library
 
 TICK = 1 / 100
 SKIPPING = [
@@ -64,7 +69,7 @@ def made(tmp_path_factory):
 
 
 def numbers_of(path: Path, period_seconds: float, tolerance_seconds: float, threads: int = 1) -> list[int]:
-    frames = decode(path, probe(path), period_seconds, threads=threads, tolerance_seconds=tolerance_seconds)
+    frames = decode(path, probe(path), period_seconds, threads=threads, shortcuts=Shortcuts(tolerance_seconds))
     return [media.read_number(frame.image) for frame in frames]
 
 
@@ -129,7 +134,7 @@ def test_the_pictures_are_whole(name, made):
     with open_container(clip.path) as container:
         every = [np.asarray(upright(frame, info)) for frame in container.decode(video=0)]
     for period_seconds, tolerance_seconds in ((0.9, 0.4), (1.9, 0.0), (1.97, 0.9), (3.1, 0.0), (0.07, 0.03)):
-        for frame in decode(clip.path, info, period_seconds, tolerance_seconds=tolerance_seconds):
+        for frame in decode(clip.path, info, period_seconds, shortcuts=Shortcuts(tolerance_seconds)):
             picture = np.asarray(frame.image)
             assert (picture == every[media.read_number(picture)]).all()
 
@@ -149,6 +154,21 @@ def test_an_open_group_is_decoded_from_its_keyframe_on(made):
     assert [media.read_number(frame.image) for frame in samples] == [128, 192], "also where decoding begins at one"
 
 
+@pytest.mark.parametrize("name", ["mp4-h264-one-group", "mp4-hevc-open-groups", "ts-h264"])
+def test_without_the_loop_filter_the_same_frames_look_a_little_different(name, made):
+    clip = made(name)
+    pictures = [
+        [
+            np.asarray(frame.image, np.int16)
+            for frame in decode(clip.path, probe(clip.path), 0.9, shortcuts=shortcuts)
+        ]
+        for shortcuts in (Shortcuts(), Shortcuts(loop_filter=False))
+    ]
+    assert [media.read_number(picture) for picture in pictures[1]] == clip.expected(0.9)
+    off = [np.abs(a - b).mean() for a, b in zip(*pictures, strict=True)]
+    assert 0 < max(off) < 8, "of 255"
+
+
 def test_after_damage_frames_are_exact(tmp_path):
     clip = media.make_named("mp4-h264-faststart", tmp_path)
     media.garble(clip.path, 0.48, 0.52)
@@ -161,30 +181,71 @@ def test_after_damage_frames_are_exact(tmp_path):
 def test_a_tolerance_of_more_than_half_the_period_is_refused(tolerance_seconds, made):
     clip = made("mp4-h264")
     with pytest.raises(InputError, match="tolerance"):
-        next(decode(clip.path, probe(clip.path), 2.0, tolerance_seconds=tolerance_seconds))
+        next(decode(clip.path, probe(clip.path), 2.0, shortcuts=Shortcuts(tolerance_seconds)))
 
 
 # ------------------------------------------------------------------------------------- the library
 
 
-def test_a_library_takes_it_and_checks_it_first(tmp_path):
-    films = tmp_path / "films"
-    films.mkdir()
-    make_film(films / "a.mp4", [("red", 3), ("blue", 5)])
-    library = open_library(tmp_path / "new")
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """One group of pictures, red until 5.5 s: the sample at 6 s is blue, and red is within a second of it."""
+    return make_film(tmp_path_factory.mktemp("films") / "a.mp4", [("red", 5.5), ("blue", 2.5)])
+
+
+def index(place: Path, film: Path, **options) -> Library:
+    library = open_library(place)
+    assert library.index([film], settings=IndexSettings(**options)).ok
+    return library
+
+
+def blues(library: Library) -> list[bool]:
+    """Whether each sampled picture is more blue than not, by the encoder's third number."""
+    (frames,) = library._current.store().frames(library.videos())
+    return [bool(vector[2] > 0) for vector in frames.vectors]
+
+
+def test_indexing_takes_it_whatever_the_workers(film, tmp_path):
+    exact = index(tmp_path / "exact", film)
+    near = index(tmp_path / "near", film, tolerance_seconds=1.0, workers=1)
+    assert blues(exact) == [False, False, False, True]
+    assert blues(near) == [False, False, False, False]
+    other = index(tmp_path / "other", film, tolerance_seconds=1.0, workers=4)
+    assert rows_of(other) == rows_of(near)
+
+
+def test_a_cluster_takes_it(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        indexer.cluster, "connected", lambda address: contextlib.nullcontext(FakeRay(FakeNode("a")))
+    )
+    library, options = open_library(tmp_path / "near"), IndexSettings(tolerance_seconds=1.0, workers=1)
+    assert library.index([film], settings=options, ray="auto").ok
+    assert rows_of(library) == rows_of(index(tmp_path / "other", film, tolerance_seconds=1.0))
+
+
+def test_it_is_checked_before_anything_is_made(film, tmp_path):
+    library, options = open_library(tmp_path / "new"), IndexSettings(tolerance_seconds=1.5)
     with pytest.raises(InputError, match="between 0 and 1"):
-        library.index([films], settings=IndexSettings(tolerance_seconds=1.5))
-    assert not (tmp_path / "new").exists(), "nothing was made"
-    assert library.index([films], settings=IndexSettings(tolerance_seconds=1.0, workers=1)).ok
+        library.index([film], settings=options)
+    assert not (tmp_path / "new").exists()
+    library.index([film])
     with pytest.raises(InputError, match="between 0 and 1"):
-        library.index([films], settings=IndexSettings(tolerance_seconds=1.5))
+        library.index([film], settings=options)
     with pytest.raises(InputError, match="between 0 and 1"):
-        library.watch([films], settings=IndexSettings(tolerance_seconds=1.5))
-    other = open_library(tmp_path / "other")
-    assert other.index([films], settings=IndexSettings(tolerance_seconds=1.0, workers=2)).ok
-    assert rows_of(other) == rows_of(library)
+        library.watch([film.parent], settings=options)
     with pytest.raises(InputError, match="tolerance_seconds is -1"):
         IndexSettings(tolerance_seconds=-1)
+
+
+def test_the_command_says_what_is_wrong(film, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(Library.__init__, "__defaults__", ("cpu", load_fake))
+    library = ["--library", str(tmp_path / "lib")]
+    assert cli.run(["index", *library, "--tolerance", "2", str(film)]) == 1
+    assert (
+        "the tolerance is 2 seconds. With a picture every 2 seconds it must lie between 0 and 1"
+        in capfd.readouterr().err
+    )
+    assert cli.run(["index", *library, "--tolerance", "1", "--no-loop-filter", str(film)]) == 0
 
 
 # --------------------------------------------------------------------------- made-up packet orders

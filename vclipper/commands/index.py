@@ -14,7 +14,7 @@ from vclipper.commands.options import (
     json_option,
     library_option,
     open_library,
-    tolerance_option,
+    shortcut_options,
 )
 
 INTERRUPTED = 130
@@ -46,7 +46,7 @@ INTERRUPTED = 130
     show_default=True,
     help="Stop a decoder silent for this many seconds.",
 )
-@tolerance_option
+@shortcut_options
 @click.option("--index-type", metavar="TYPE", help=f"Search index from now on: {', '.join(INDEX_TYPES)}.")
 @click.option(
     "--ray",
@@ -73,6 +73,7 @@ def index(
     prune: bool,
     decode_timeout: float,
     tolerance: float,
+    no_loop_filter: bool,
     index_type: str | None,
     ray: str | None,
     as_json: bool,
@@ -92,6 +93,7 @@ def index(
         exclude=exclude,
         decode_timeout_seconds=decode_timeout,
         tolerance_seconds=tolerance,
+        loop_filter=not no_loop_filter,
         index_type=index_type,
     )
     opened = open_library(library, device, backend)

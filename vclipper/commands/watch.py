@@ -15,7 +15,7 @@ from vclipper.commands.options import (
     device_option,
     library_option,
     open_library,
-    tolerance_option,
+    shortcut_options,
 )
 
 
@@ -31,7 +31,7 @@ from vclipper.commands.options import (
 @click.option("--pause", is_flag=True, help="Let watchers of this library pause, until --resume.")
 @click.option("--resume", is_flag=True, help="Let them go on.")
 @click.option("--status", is_flag=True, help="Say who watches.")
-@tolerance_option
+@shortcut_options
 @device_option
 @backend_option
 @library_option
@@ -44,6 +44,7 @@ def watch(
     resume: bool,
     status: bool,
     tolerance: float,
+    no_loop_filter: bool,
     device: str,
     backend: str,
     library: str | None,
@@ -62,7 +63,7 @@ def watch(
         signal.signal(number, lambda *args: stop.set())
     opened.watch(
         list(paths),
-        IndexSettings(exclude=exclude, tolerance_seconds=tolerance),
+        IndexSettings(exclude=exclude, tolerance_seconds=tolerance, loop_filter=not no_loop_filter),
         WatchSettings(settle_seconds=settle, poll_seconds=poll),
         on_report=_print_report,
         on_note=lambda text: click.echo(f"{_now()}  {text}", err=True),
