@@ -73,7 +73,7 @@ def ours(path: Path, period_seconds: float, embed: Embed, shortcuts: Shortcuts =
     spec = PictureSpec(_SIDE, _SIDE)
     frames = decode(path, probe(path), period_seconds, shortcuts=shortcuts)
     pictures = (frame.picture.fitted(spec) for frame in frames)
-    return sum(len(embed(_normalised(_tensor(some)))) for some in _batches(pictures, 8))
+    return sum(len(embed(_normalised(_tensor(some)))) for some in batches(pictures, 8))
 
 
 def lighthouse(path: Path, period_seconds: float, embed: Embed) -> int:
@@ -172,7 +172,7 @@ def decord_samples(path: Path, period_seconds: float, embed: Embed) -> int:
 
     spec = PictureSpec(_SIDE, _SIDE)
     pictures = (f.picture.fitted(spec) for f in samples(path, probe(path), period_seconds, 1, Progress()))
-    return sum(len(embed(_normalised(_tensor(some)))) for some in _batches(pictures, 8))
+    return sum(len(embed(_normalised(_tensor(some)))) for some in batches(pictures, 8))
 
 
 SHORT_WAYS = {
@@ -200,7 +200,8 @@ LIMIT = "decode everything (PyAV)"
 _NEEDS_FFMPEG = {"lighthouse's way", "decode everything (ffmpeg -f null)"}
 
 
-def _batches(pictures: Iterator[NDArray[np.uint8]], size: int) -> Iterator[NDArray[np.uint8]]:
+def batches(pictures: Iterator[NDArray[np.uint8]], size: int) -> Iterator[NDArray[np.uint8]]:
+    """Pictures stacked, ``size`` at once, the last ones fewer."""
     some: list[NDArray[np.uint8]] = []
     for picture in pictures:
         some.append(picture)

@@ -13,7 +13,7 @@ from bench.commands.corpus import corpus, cost, long, refine
 from bench.commands.figures import models, plots
 from bench.commands.scale import gpu, growth, scale, serve
 from bench.commands.score import run, score, tables
-from bench.commands.speed import speed
+from bench.commands.speed import shortcuts, speed
 from bench.commands.tune import baselines, fit, tune
 from indexer.errors import VClipperError
 
@@ -31,6 +31,7 @@ COMMANDS = (
     cost,
     refine,
     speed,
+    shortcuts,
     scale,
     growth,
     serve,

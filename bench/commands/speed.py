@@ -1,4 +1,4 @@
-"""``bench speed``: indexing, other tools, one query, a cold start."""
+"""``bench speed`` (indexing, other tools, one query, a cold start) and ``shortcuts``."""
 
 from __future__ import annotations
 
@@ -116,3 +116,16 @@ def _peer_tables(videos: Path, work: Path, rounds: int) -> list[Grid]:
         ),
         peers_table(encoded, "The same with ViT-B-32 (random weights): encoding is most of it"),
     ]
+
+
+@click.command()
+@click.option("--videos", type=click.Path(path_type=Path), required=True, help="Whose pictures are compared.")
+@click.option("--model", required=True, help="An OpenCLIP model, with trained weights if it is to mean something.")
+@click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
+def shortcuts(videos: Path, model: str, style: str) -> None:
+    """Compare vectors of pictures near their times, or decoded without the loop filter, with exact ones."""
+    from bench.shortcuts import likeness, likeness_table
+    from indexer.discover import find_videos
+
+    table = likeness_table(*likeness(find_videos([videos]), load_encoder(model, "cpu")), model)
+    click.echo(table.text(markdown=style == "markdown"))
