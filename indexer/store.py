@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -177,6 +177,17 @@ class Store:
                 known = Catalogue(self._videos.search().limit(None).to_arrow(), version)
                 self._known = known
         return known
+
+    def changes_since(self, version: int) -> Mapping[int, VideoRow | None] | None:
+        """What was committed to the table of videos since ``version``, by id; None where that is not known.
+
+        A row as it is now, without paths where the video is gone; None of one whose row is deleted too. Some may
+        be as they were.
+        """
+        known = self._known
+        if known is None or known.version != int(self._videos.version):
+            return None
+        return known.changes if known.read_version <= version <= known.version else None
 
     def _keep_up(self, before: int, changed: Sequence[VideoRow] = (), gone: Sequence[int] = ()) -> None:
         """Bring the videos at hand along with a commit of our own to version ``before``."""

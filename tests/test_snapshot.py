@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from indexer import snapshot
+from indexer.checksum import checked
 from indexer.lock import writing
+from indexer.store import Store, VideoFrames, VideoRow
 from tests.fakes import make_film, open_library
 
 
@@ -64,3 +72,138 @@ def test_verify_writes_it_anew(library):
 
 def test_a_library_that_is_elsewhere_has_none(tmp_path):
     assert snapshot.tables_state(tmp_path / "nowhere") == ""
+
+
+# ---- what each run changes is appended
+
+
+D = 4
+FILE = Path("start") / "videos.json"
+
+
+def video(number: int, path: str) -> tuple[VideoRow, VideoFrames]:
+    vectors = np.eye(D)[[number % D, 0]]
+    return VideoRow(number, f"print-{number}", (Path(path),), 2, 4.0), VideoFrames.of(number, vectors)
+
+
+def kept(where: Path) -> list[VideoRow] | None:
+    found = snapshot.load(where, snapshot.tables_state(where))
+    return None if found is None else found.videos
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "move", "remove", "again", "compact", "other process", "killed", "cut short"]),
+        st.integers(0, 9),
+        st.sampled_from(["a", "b/c", "\udcff", "z z"]),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS)
+def test_it_is_what_the_tables_hold_after_any_runs(tmp_path_factory, steps):
+    """Runs of one process and of others, some of which are killed before they keep what they committed."""
+    where = tmp_path_factory.mktemp("library")
+    store = Store.create(where, D, 2.0)
+    for number, (step, which, name) in enumerate(steps):
+        videos = store.videos()
+        some = videos[which % len(videos)] if videos else None
+        if step == "other process":
+            store = Store(where, D, 2.0)
+        elif step == "compact":
+            store.compact(0)
+        elif step == "cut short" and (where / FILE).exists():
+            (where / FILE).write_bytes((where / FILE).read_bytes()[: -1 - which])
+            assert kept(where) is None
+        elif some is None or step in ("add", "killed"):
+            store.commit([video(number + 1, f"/{name}/{number}")])
+        elif step == "move":
+            store.commit([], [replace(some, paths=(Path(f"/{name}/{number}"),))])
+        elif step == "remove":
+            store.remove([some])
+        if step != "killed":
+            snapshot.save(where, store)
+            assert kept(where) == store.videos() == Store(where, D, 2.0).videos()
+
+
+def test_a_run_appends_what_it_changed(tmp_path):
+    store = Store.create(tmp_path, D, 2.0)
+    store.commit([video(number, f"/films/{number}") for number in range(200)])
+    snapshot.save(tmp_path, store)
+    before = (tmp_path / FILE).read_bytes()
+    store.commit([video(200, "/films/new")])
+    snapshot.save(tmp_path, store)
+    after = (tmp_path / FILE).read_bytes()
+    assert after.startswith(before)
+    assert len(after) - len(before) < len(before) / 20  # one video of 200, and the names of the columns
+    snapshot.save(tmp_path, store)  # a run that changed nothing
+    assert (tmp_path / FILE).read_bytes() == after
+
+
+def test_a_list_with_many_changes_is_written_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(snapshot, "_CHANGES_BYTES", 1_000)  # two runs or three
+    store, sizes = Store.create(tmp_path, D, 2.0), []
+    for number in range(12):
+        store.commit([video(number, f"/films/{number}")])
+        snapshot.save(tmp_path, store)
+        assert kept(tmp_path) == store.videos()
+        sizes.append((tmp_path / FILE).stat().st_size)
+    assert min(b - a for a, b in pairwise(sizes)) < 0  # sizes fall when it is written anew
+    assert max(sizes) < 12 * 400 + 1_000 * 2
+
+
+def test_whoever_reads_while_it_is_written_finds_one_state_or_none(tmp_path):
+    """Killed at any byte, or read at any moment: each beginning of the file is a state that was, whole."""
+    store, states, ends = Store.create(tmp_path, D, 2.0), {}, set()
+    for number in range(4):
+        store.commit([video(number, f"/films/{9 - number}")], [])
+        if number == 2:
+            store.remove(store.videos()[:1])
+        snapshot.save(tmp_path, store)
+        states[snapshot.tables_state(tmp_path)] = store.videos()
+        ends |= {(tmp_path / FILE).stat().st_size + n for n in (-1, 0, 1, 30)}
+    whole, seen = (tmp_path / FILE).read_bytes(), set()
+    for end in sorted({*range(0, len(whole), 11), *ends}):
+        (tmp_path / FILE).write_bytes(whole[:end])
+        for state, videos in states.items():
+            if found := snapshot.load(tmp_path, state):
+                assert found.videos == videos
+                seen.add(state)
+    assert seen == set(states)
+
+
+@pytest.mark.parametrize("place", [3, 20, 60, 400, -700, -200, -5])
+def test_one_wrong_byte_is_noticed_and_mended_by_the_next_run(tmp_path, place):
+    store = Store.create(tmp_path, D, 2.0)
+    store.commit([video(number, f"/films/{number}") for number in range(5)])
+    snapshot.save(tmp_path, store)
+    for number in (5, 6):
+        store.commit([video(number, f"/films/{number}")])
+        snapshot.save(tmp_path, store)
+    content = bytearray((tmp_path / FILE).read_bytes())
+    content[place] ^= 1
+    (tmp_path / FILE).write_bytes(content)
+    assert kept(tmp_path) is None
+    assert snapshot.is_damaged(tmp_path)
+    snapshot.save(tmp_path, store)
+    assert kept(tmp_path) == store.videos()
+    assert not snapshot.is_damaged(tmp_path)
+
+
+def test_one_of_an_older_version_is_read_and_followed(tmp_path):
+    """One checksum and one line of JSON."""
+    store = Store.create(tmp_path, D, 2.0)
+    store.commit([video(1, "/films/1"), video(2, "/films/2")])
+    columns = {f.name: [getattr(v, f.name) for v in store.videos()] for f in fields(VideoRow)}
+    columns["paths"] = [[str(path) for path in video.paths] for video in store.videos()]
+    values = {"tables": snapshot.tables_state(tmp_path), "table_versions": store.versions, "videos": columns}
+    (tmp_path / "start").mkdir()
+    (tmp_path / FILE).write_bytes(checked(json.dumps(values).encode()))
+    assert kept(tmp_path) == store.videos()
+    assert snapshot.load_any(tmp_path).videos == store.videos()
+    assert not snapshot.is_damaged(tmp_path)
+    store.commit([video(3, "/films/3")])
+    snapshot.save(tmp_path, store)
+    assert kept(tmp_path) == store.videos()
