@@ -62,8 +62,9 @@ class QueryCache:
         return self._folder / f"{hashlib.blake2b(key, digest_size=16).hexdigest()}.f32"
 
     def _shrink(self) -> None:
+        if sum(1 for _ in self._folder.iterdir()) <= MAX_TEXTS:  # a fraction of the time that their ages take
+            return
         with os.scandir(self._folder) as entries:
             by_age = sorted(entries, key=lambda entry: entry.stat().st_mtime)
-        if len(by_age) > MAX_TEXTS:
-            for entry in by_age[: len(by_age) - MAX_TEXTS // 2]:
-                Path(entry.path).unlink(missing_ok=True)
+        for entry in by_age[: len(by_age) - MAX_TEXTS // 2]:
+            Path(entry.path).unlink(missing_ok=True)

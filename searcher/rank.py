@@ -141,19 +141,21 @@ def _order(one: Ranked) -> tuple[float, float, str, float]:
 
 
 def _without_overlaps(ordered: Sequence[Ranked]) -> list[Ranked]:
-    kept: dict[int, list[Ranked]] = {}
+    kept: list[Ranked] = []
+    spans: dict[int, list[tuple[float, float]]] = {}
     for one in ordered:
-        same_video = kept.setdefault(one.moment.video_id, [])
-        if not any(_overlap(one.moment, better.moment) > MAX_OVERLAP for better in same_video):
-            same_video.append(one)
-    return sorted((one for some in kept.values() for one in some), key=_order)
+        same_video = spans.setdefault(one.moment.video_id, [])
+        span = one.moment.start_seconds, one.moment.end_seconds
+        if not any(_overlap(span, better) > MAX_OVERLAP for better in same_video):
+            same_video.append(span)
+            kept.append(one)
+    return kept
 
 
-def _overlap(a: Moment, b: Moment) -> float:
-    """The shared part of the shorter of two moments."""
-    shared = min(a.end_seconds, b.end_seconds) - max(a.start_seconds, b.start_seconds)
-    shorter = min(a.end_seconds - a.start_seconds, b.end_seconds - b.start_seconds)
-    return max(0.0, shared) / shorter
+def _overlap(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """The shared part of the shorter of two spans of time; below 0 where they lie apart."""
+    shared = (a[1] if a[1] < b[1] else b[1]) - (a[0] if a[0] > b[0] else b[0])
+    return shared / min(a[1] - a[0], b[1] - b[0])
 
 
 def _fold(ordered: Sequence[Ranked]) -> list[Moment]:
@@ -168,12 +170,13 @@ def _fold(ordered: Sequence[Ranked]) -> list[Moment]:
         end = start + _COMPARED_AT_ONCE
         alike = towards[start:end] @ towards[:end].T >= SAME_COSINE
         alike &= videos[start:end, None] != videos[:end]
-        for place, others in enumerate(alike, start):
-            better = np.flatnonzero(others[:place] & listed[:place])
+        alike &= np.tri(len(alike), alike.shape[1], start - 1, dtype=bool)  # with better ones only
+        listed[start:end] = True
+        for row in np.flatnonzero(alike.any(axis=1)).tolist():
+            better = np.flatnonzero(alike[row] & listed[: alike.shape[1]])
             if better.size:
                 similar[better[0]] += 1
-            else:
-                listed[place] = True
+                listed[start + row] = False
     counted = zip(ordered, similar.tolist(), listed.tolist(), strict=True)
     return [replace(one.moment, similar=n) if n else one.moment for one, n, is_listed in counted if is_listed]
 

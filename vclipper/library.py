@@ -369,7 +369,8 @@ class Library:
         _check_templates(templates)
         corpus = self._filled_corpus()
         found = self._answer(query, image, like, templates, corpus, settings or SearchSettings(), within)
-        moments = [_as_it_lies(moment, corpus.videos[moment.video_id]) for moment in found]
+        present = {key: corpus.videos[key].present_path() for key in {moment.video_id for moment in found}}
+        moments = [_as_it_lies(moment, present[moment.video_id]) for moment in found]
         return [self._refined(moment, corpus) for moment in moments] if refine else moments
 
     def _refined(self, moment: Moment, corpus: Corpus) -> Moment:
@@ -711,10 +712,11 @@ def _check_templates(templates: Sequence[str]) -> None:
         raise InputError("a template has no {}", 'The query goes there: --template "a photo of {}"')
 
 
-def _as_it_lies(moment: Moment, video: VideoRow) -> Moment:
-    """Under a path where the file is now, or marked offline."""
-    present = video.present_path()
-    return replace(moment, path=present or video.path, is_offline=present is None)
+def _as_it_lies(moment: Moment, present: Path | None) -> Moment:
+    """Under the path where the file is now, or marked offline."""
+    if present == moment.path:
+        return moment
+    return replace(moment, path=present or moment.path, is_offline=present is None)
 
 
 def _delete_copies(videos: Iterable[VideoRow]) -> None:
