@@ -45,43 +45,38 @@ _AT_ONCE = 2**18
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of one video in one space, ready for any query.
+    """What ranking keeps of the n frames of one video in one space; not their vectors.
 
     Attributes:
-        vectors: (n, D) float32 unit. period_seconds: T.
-        random: (r, D) float32, :func:`searcher.whitening.random_vectors` in this space, the same for all videos.
+        period_seconds: T.
         lengths: (3, n) float64, of the sums of the vectors of the stretch around each frame, for each of
             :data:`STRETCHES_SECONDS`.
         cosines: (n, m) float32, of frames with those near them, from :meth:`searcher.structure.Structure.band`.
+        scale: (n,) float32, from :meth:`searcher.whitening.Whitening.scale`; ones in the encoder's own space.
     """
 
-    vectors: Float32
     period_seconds: float
-    random: Float32
     lengths: Floats
     cosines: Float32
+    scale: Float32
 
     @classmethod
-    def of(cls, vectors: Float32, period_seconds: float, random: Float32) -> Frames:
-        """Prepare the frames with V_E (n, D)."""
+    def of(cls, vectors: Float32, period_seconds: float, scale: Float32 | None = None) -> Frames:
+        """Prepare frames with the vectors (n, D) float32 unit in this space."""
         n, reach = len(vectors), 2 * combined_reach(period_seconds)  # as far as combined frames lie apart
         structure = Structure.of(vectors, period_seconds, max(reach * period_seconds, STRETCHES_SECONDS[-1]))
         around = [stretches_around(np.arange(n), half, 0, n) for half in half_widths(period_seconds)]
         lengths = np.stack([structure.lengths(first, end) for first, end in around])
-        return cls(vectors, period_seconds, random, lengths, structure.band(reach))
+        scale = np.ones(n, np.float32) if scale is None else scale
+        return cls(period_seconds, lengths, structure.band(reach), scale)
 
     def __len__(self) -> int:
-        return len(self.vectors)
-
-    @cached_property
-    def levels(self) -> dict[int, float]:
-        """The level of chance by the number of frames combined, as far as it was asked for (:func:`chance`)."""
-        return {}
+        return len(self.scale)
 
     @property
     def nbytes(self) -> int:
         """Memory they take."""
-        return self.vectors.nbytes + self.lengths.nbytes + self.cosines.nbytes
+        return self.lengths.nbytes + self.cosines.nbytes + self.scale.nbytes
 
 
 def half_widths(period_seconds: float) -> list[int]:
@@ -103,23 +98,32 @@ def stretches_around(
 
 @dataclass(frozen=True)
 class Prepared:
-    """A video ready for any query: ``whitened`` is None where the corpus is too small for it."""
+    """A video ready to be ranked for any query.
 
-    plain: Frames
-    whitened: Frames | None
+    Attributes:
+        spaces: its frames in the encoder's own space, and whitened where the corpus is large enough for that.
+    """
+
+    spaces: tuple[Frames, ...]
 
     @classmethod
     def of(cls, vectors: Float32, period_seconds: float, whitening: Whitening | None) -> Prepared:
         """Prepare a video with V_E (n, D)."""
-        plain = Frames.of(vectors, period_seconds, random_vectors(vectors.shape[1]))
+        plain = Frames.of(vectors, period_seconds)
         if whitening is None:
-            return cls(plain, None)
-        return cls(plain, Frames.of(whitening.frames(vectors), period_seconds, whitening.random))
+            return cls((plain,))
+        scale = whitening.scale(vectors)
+        return cls((plain, Frames.of(whitening.frames(vectors), period_seconds, scale)))
+
+    @cached_property
+    def levels(self) -> dict[int, Floats]:
+        """The level of chance in each space by the number of frames combined, as far as it was asked for."""
+        return {}
 
     @property
     def nbytes(self) -> int:
         """Memory it takes."""
-        return self.plain.nbytes + (0 if self.whitened is None else self.whitened.nbytes)
+        return sum(frames.nbytes for frames in self.spaces)
 
 
 @dataclass(frozen=True)
@@ -161,56 +165,90 @@ class Asked:
         return cls(vector, background, whitening, whitened, max(whitening.deviation(whitened), MIN_DEVIATION))
 
 
-def relevances(asked: Asked, videos: Sequence[Prepared], best_frames: int) -> Floats:
+def relevances(asked: Asked, videos: Sequence[Prepared], vectors: Sequence[Float32], best_frames: int) -> Floats:
     """How well each video answers, in standard deviations above the corpus's frames and above chance: (v,).
 
     Args:
         asked: the query.
-        videos: v of them. What is computed for many at once costs little more than for one.
+        videos: v of them, prepared with ``asked.whitening``. vectors: V_E of each, (n, D). What is computed for
+            many at once costs little more than for one.
         best_frames: how many frames are combined.
     """
-    plain = _above_chance(asked.vector, [video.plain for video in videos], best_frames)
-    standard = (plain - asked.background.mean) / max(asked.background.deviation, MIN_DEVIATION)
-    whitened = [video.whitened for video in videos if video.whitened is not None]
-    if asked.whitened is None or len(whitened) < len(videos):
-        return standard
-    return (standard + _above_chance(asked.whitened, whitened, best_frames) / asked.whitened_deviation) / 2
+    if not videos:
+        return np.zeros(0)
+    found = answers(asked.vector[None], asked.whitening, videos, vectors, best_frames)[:, 0]
+    above = found - CHANCE_WEIGHT * chance(asked.whitening, videos, vectors, best_frames)
+    above[0] = (above[0] - asked.background.mean) / max(asked.background.deviation, MIN_DEVIATION)
+    above[1:] /= asked.whitened_deviation
+    standard: Floats = above.mean(axis=0)
+    return standard
 
 
-def _above_chance(query: Float32, videos: Sequence[Frames], best_frames: int) -> Floats:
-    """What each video answers, less most of what it answers to random vectors: (v,) cosines."""
-    found: Floats = answers(query[None], videos, best_frames)[0] - CHANCE_WEIGHT * chance(videos, best_frames)
-    return found
-
-
-def chance(videos: Sequence[Frames], best_frames: int) -> Floats:
-    """What each video answers to random vectors on average, (v,) cosines; each remembers it."""
-    if new := [video for video in videos if best_frames not in video.levels]:
-        for video, level in zip(new, answers(new[0].random, new, best_frames).mean(axis=0).tolist(), strict=True):
+def chance(
+    whitening: Whitening | None, videos: Sequence[Prepared], vectors: Sequence[Float32], best_frames: int
+) -> Floats:
+    """What each video answers to random vectors on average, (spaces, v) cosines; each remembers it."""
+    new = [place for place, video in enumerate(videos) if best_frames not in video.levels]
+    if new:
+        of_new = [videos[place] for place in new], [vectors[place] for place in new]
+        random = random_vectors(vectors[0].shape[1])
+        levels = answers(random, whitening, *of_new, best_frames).mean(axis=1, dtype=np.float64)
+        for video, level in zip(of_new[0], levels.T, strict=True):
             video.levels[best_frames] = level
-    return np.array([video.levels[best_frames] for video in videos])
+    return np.stack([video.levels[best_frames] for video in videos], axis=1)
 
 
-def answers(queries: Float32, videos: Sequence[Frames], best_frames: int) -> Float32:
+def answers(
+    queries: Float32,
+    whitening: Whitening | None,
+    videos: Sequence[Prepared],
+    vectors: Sequence[Float32],
+    best_frames: int,
+) -> Float32:
     """What each video answers: the weighted mean of its best stretches and best combination, cosines.
 
     Args:
-        queries: (b, D) unit. videos: v of one space and period. best_frames: how many are combined.
+        queries: (b, D) unit. whitening: with which the videos were prepared.
+        videos: v of them, one at least. vectors: V_E of each. best_frames: how many are combined.
 
     Returns:
-        (b, v) float32.
+        (spaces, b, v) float32.
     """
-    if not videos:
-        return np.zeros((len(queries), 0), np.float32)
-    ends = np.cumsum([len(video) for video in videos])
-    most = max(1, _AT_ONCE // len(queries))
-    cuts = np.flatnonzero(np.diff(ends // most)) + 1
-    groups = [videos[a:b] for a, b in pairwise([0, *cuts.tolist(), len(videos)])]
-    return np.concatenate([_answers(queries, some, best_frames) for some in groups], axis=1)
+    ends = np.cumsum([len(one) for one in vectors])
+    cuts = np.flatnonzero(np.diff(ends // max(1, _AT_ONCE // len(queries)))) + 1
+    groups = [slice(a, b) for a, b in pairwise([0, *cuts.tolist(), len(videos)])]
+    found = [_answers(queries, whitening, videos[some], vectors[some], best_frames) for some in groups]
+    return np.concatenate(found, axis=2)
 
 
-def _answers(queries: Float32, videos: Sequence[Frames], best_frames: int) -> Float32:
-    similarity = np.concatenate([queries @ video.vectors.T for video in videos], axis=1)
+def _answers(
+    queries: Float32,
+    whitening: Whitening | None,
+    videos: Sequence[Prepared],
+    vectors: Sequence[Float32],
+    best_frames: int,
+) -> Float32:
+    # The vectors are read from memory once for both spaces, which is most of the time that a query takes here.
+    sought, offsets = queries, np.zeros((len(queries), 1), np.float32)
+    if whitening is not None:
+        seen = whitening.sought(queries)
+        sought, offsets = (
+            np.concatenate((queries, seen)),
+            np.concatenate((offsets, (seen @ whitening.mean)[:, None])),
+        )
+    products = np.concatenate([sought @ one.T for one in vectors], axis=1) - offsets
+    spaces = zip(*(video.spaces for video in videos), strict=True)
+    return np.stack(
+        [
+            _in_one_space(products[i * len(queries) :][: len(queries)], some, best_frames)
+            for i, some in enumerate(spaces)
+        ]
+    )
+
+
+def _in_one_space(products: Float32, videos: Sequence[Frames], best_frames: int) -> Float32:
+    """From the inner products (b, n) of b queries with the frames of all videos: (b, v) float32."""
+    similarity = np.clip(products * np.concatenate([video.scale for video in videos]), -1, 1)
     stretches, centres = best_stretches(similarity, videos)
     combined = best_combinations(similarity, videos, centres, best_frames)
     mixed: Float32 = ((COMBINATION_WEIGHT * combined + stretches) / (COMBINATION_WEIGHT + 1)).astype(np.float32)

@@ -30,9 +30,11 @@ from searcher.similarity import Curve, Float32, frame_similarity
 from searcher.structure import Structure
 from searcher.whitening import Whitening
 
-#: What a process keeps of the videos that queries came across: about 700 clips of 150 s.
-PREPARED_BYTES = 256 * 2**20
-#: And of those in which it looked for moments.
+#: What a process keeps of the videos that queries came across: the vectors of about 800 clips of 150 s,
+VECTOR_BYTES = 128 * 2**20
+#: what ranking takes a millisecond and a half to make of a clip, of 2,500,
+PREPARED_BYTES = 128 * 2**20
+#: and how their frames resemble each other, of 2,700 in which moments were looked for.
 STRUCTURE_BYTES = 128 * 2**20
 
 
@@ -60,17 +62,23 @@ class Corpus:
         moments, file = self.index.moments, self.whitening_file
         return Whitening.of(moments) if file is None else Whitening.kept(moments, file)
 
+    # Not through `self`: a corpus that keeps itself alive keeps the files of an old index open.
+
+    @cached_property
+    def vectors(self) -> Remembered[Float32]:
+        """V_E of a video, (n, D) float32; KeyError when the corpus does not hold it."""
+        return Remembered(self.index.vectors, VECTOR_BYTES)
+
     @cached_property
     def prepared(self) -> Remembered[Prepared]:
-        """The videos, ready to be ranked for any query; the last ones used are kept."""
-        # Not through `self`: a corpus that keeps itself alive keeps the files of an old index open.
-        vectors, period_seconds, whitening = self.index.vectors, self.period_seconds, self.whitening
+        """The videos, ready to be ranked for any query."""
+        vectors, period_seconds, whitening = self.vectors, self.period_seconds, self.whitening
         return Remembered(lambda key: Prepared.of(vectors(key), period_seconds, whitening), PREPARED_BYTES)
 
     @cached_property
     def structures(self) -> Remembered[Structure]:
-        """How the frames of a video resemble each other, for localisers; those of the last videos are kept."""
-        vectors, period_seconds = self.index.vectors, self.period_seconds
+        """How the frames of a video resemble each other, for localisers."""
+        vectors, period_seconds = self.vectors, self.period_seconds
         return Remembered(lambda key: Structure.of(vectors(key), period_seconds), STRUCTURE_BYTES)
 
     def asked(self, query: Float32) -> Asked:
@@ -170,7 +178,7 @@ def curve_of(
     video_id: int, query: Float32, corpus: Corpus, corpus_range: tuple[float, float] | None = None
 ) -> Curve:
     """S_c and CFS_c of one video; KeyError when the corpus does not hold it."""
-    vectors = corpus.prepared(video_id).plain.vectors
+    vectors = corpus.vectors(video_id)
     return Curve(
         similarity=frame_similarity(vectors, query),
         next_similarity=corpus.index.next_similarity(video_id),
@@ -194,7 +202,9 @@ def _all_moments(
     limits = similarity_range(corpus.index, query) if settings.postprocess == "adjust_norm" else None
     pool = candidates(corpus.index, query, settings, within)
     corpus.index.load(pool)
-    scores = relevances(asked, [corpus.prepared(video_id) for video_id in pool], settings.best_frames)
+    vectors = [corpus.vectors(video_id) for video_id in pool]
+    prepared = [corpus.prepared(video_id) for video_id in pool]
+    scores = relevances(asked, prepared, vectors, settings.best_frames)
     scored = sorted(zip(scores.tolist(), pool, strict=True), key=lambda one: (-one[0], one[1]))
     answering = []
     for score, video_id in scored[: settings.videos]:

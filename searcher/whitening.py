@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -90,10 +90,18 @@ class Whitening:
         """Several of them: (b, D) → (b, D) float32 unit."""
         return unit(self._shorten(vectors))
 
-    @cached_property
-    def random(self) -> Float32:
-        """:func:`random_vectors` as queries, whitened once for all videos."""
-        return self.queries(random_vectors(len(self.mean)))
+    def scale(self, vectors: Float32) -> Float32:
+        """By what (n,) the products of (n, D) frames with what :meth:`sought` gives must be multiplied."""
+        lengths: Float32 = np.linalg.norm(self._shorten(vectors - self.mean), axis=1)
+        return np.where(lengths > 0, 1 / np.maximum(lengths, 1e-12), 0).astype(np.float32)
+
+    def sought(self, queries: Float32) -> Float32:
+        """With what frames must be multiplied to know their whitened cosines with (b, D) queries: (b, D) float32.
+
+        Whitening is symmetric, so W(v - mean) · Wq is (v - mean) · WWq: v · s - mean · s with this s, divided by
+        the length of W(v - mean). So frames need not be kept whitened.
+        """
+        return self._shorten(self.queries(queries))
 
     def deviation(self, query: Float32) -> float:
         """Standard deviation of the cosines of all whitened frames with a whitened query, about."""

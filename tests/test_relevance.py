@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from indexer.frame_index import Moments
 from indexer.recent import Remembered
-from indexer.vectors import unit
+from indexer.vectors import Float32, unit
 from searcher.relevance import (
     CHANCE_WEIGHT,
     COMBINATION_WEIGHT,
@@ -27,36 +28,49 @@ from searcher.relevance import (
     random_vectors,
     relevances,
 )
+from searcher.structure import Floats
 from searcher.whitening import AXES, EXPONENT, Whitening
 
 X, Y, Z = np.eye(3, dtype=np.float32)
 
 
-def frames(vectors, period=2.0) -> Frames:
+class Video(NamedTuple):
+    """V_E of a video, and what ranking keeps of it."""
+
+    vectors: Float32
+    prepared: Prepared
+
+
+def made_of(vectors, period=2.0, whitening=None) -> Video:
     v = np.asarray(vectors, np.float32)
-    return Frames.of(v, period, random_vectors(v.shape[1]))
+    return Video(v, Prepared.of(v, period, whitening))
 
 
-def stretch(query, video: Frames) -> tuple[float, int]:
-    best, centres = best_stretches(query[None] @ video.vectors.T, [video])
+def stretch(query, video: Video) -> tuple[float, int]:
+    best, centres = best_stretches(query[None] @ video.vectors.T, [video.prepared.spaces[0]])
     return float(best[0, 0]), int(centres[0, 0])
 
 
 def combination(query, vectors, count) -> float:
     centre = np.array([[len(vectors) // 2]])
-    return float(best_combinations(query[None] @ vectors.T, [frames(vectors)], centre, count)[0, 0])
+    return float(best_combinations(query[None] @ vectors.T, [Frames.of(vectors, 2.0)], centre, count)[0, 0])
 
 
-def answer(query, video: Frames, count) -> float:
-    return float(answers(query[None], [video], count)[0, 0])
+def answers_of(queries, videos, count, whitening=None) -> Float32:
+    """(spaces, b, v)"""
+    return answers(queries, whitening, [v.prepared for v in videos], [v.vectors for v in videos], count)
 
 
-def relevance(asked: Asked, video: Prepared, count) -> float:
-    return float(relevances(asked, [video], count)[0])
+def answer(query, video: Video, count) -> float:
+    return float(answers_of(query[None], [video], count)[0, 0, 0])
 
 
-def level_of(video: Frames, count) -> float:
-    return float(chance([video], count)[0])
+def relevances_of(asked: Asked, videos, count) -> Floats:
+    return relevances(asked, [v.prepared for v in videos], [v.vectors for v in videos], count)
+
+
+def levels_of(video: Video, count, whitening=None) -> list[float]:
+    return chance(whitening, [video.prepared], [video.vectors], count)[:, 0].tolist()
 
 
 def mixed(combined, stretched) -> float:
@@ -66,7 +80,7 @@ def mixed(combined, stretched) -> float:
 
 def test_best_stretches_by_hand():
     # At 17 s a frame 18 s are one frame alone, 34 s one on each side; 66 s too.
-    video = frames([X, Y, Z, Z], period=17.0)
+    video = made_of([X, Y, Z, Z], period=17.0)
     # The frame X or Y alone has a cosine of 1/√2 with (X + Y)/√2. Around frame 0 lie X and Y, which have 1.
     assert stretch(unit(X + Y), video) == (pytest.approx((math.sqrt(0.5) + 1 + 1) / 3), 0)
     # Z alone: 1; around frame 3: Z and Z.
@@ -83,20 +97,20 @@ def test_best_combinations_add_what_one_frame_lacks():
 
 def test_a_video_shorter_than_the_combination_is_taken_whole():
     assert combination(unit(X + Y), np.stack([X, Y]), 5) == pytest.approx(1.0)
-    assert answer(X, frames(X[None]), 5) == pytest.approx(1.0)
+    assert answer(X, made_of(X[None]), 5) == pytest.approx(1.0)
 
 
 def test_frames_far_from_the_best_stretch_are_not_combined():
     # 200 frames of 2 s: X for the first 20, Y only at the end, 340 s later.
     vectors = np.concatenate([np.tile(X, (20, 1)), np.tile(Z, (170, 1)), np.tile(Y, (10, 1))])
     # The best stretches are X alone, of every length; so is the best combination within 150 s: 2/√5 each.
-    assert answer(unit(2 * X + Y), frames(vectors), 2) == pytest.approx(2 / math.sqrt(5), abs=1e-6)
+    assert answer(unit(2 * X + Y), made_of(vectors), 2) == pytest.approx(2 / math.sqrt(5), abs=1e-6)
 
 
 @given(st.integers(1, 200), st.integers(0, 1000))
 def test_stretches_of_long_videos_are_those_of_the_whole(n, seed):
     """The parts in which the structure is kept do not show."""
-    video = frames(unit(np.random.default_rng(seed).standard_normal((n, 5))))
+    video = made_of(unit(np.random.default_rng(seed).standard_normal((n, 5))))
     query = unit(np.random.default_rng(seed + 1).standard_normal(5))
     expected = []
     for half in (int(seconds / 4) for seconds in STRETCHES_SECONDS):
@@ -116,9 +130,9 @@ def test_a_combination_is_a_cosine_and_never_misses_the_best_frame(n, seed, coun
 @given(st.integers(1, 400), st.integers(0, 1000), st.integers(1, 6))
 def test_queries_asked_together_get_what_each_gets_alone(n, seed, count):
     random = np.random.default_rng(seed)
-    video, queries = frames(unit(random.standard_normal((n, 6)))), unit(random.standard_normal((5, 6)))
+    video, queries = made_of(unit(random.standard_normal((n, 6)))), unit(random.standard_normal((5, 6)))
     alone = [answer(query, video, count) for query in queries]
-    assert answers(queries, [video], count)[:, 0] == pytest.approx(alone, abs=1e-5)
+    assert answers_of(queries, [video], count)[0, :, 0] == pytest.approx(alone, abs=1e-5)
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=6), st.integers(0, 1000), st.integers(1, 6))
@@ -127,23 +141,23 @@ def test_videos_asked_together_get_what_each_gets_alone(lengths, seed, count):
     corpus, query = unit(random.standard_normal((400, 6)) + 1), unit(random.standard_normal(6))
     whitening = Whitening.of(Moments.of(corpus))
     asked = Asked.of(query, Background(0.1, 0.2, 400), whitening)
-    videos = [Prepared.of(unit(random.standard_normal((n, 6))), 2.0, whitening) for n in lengths]
-    alone = [relevance(asked, video, count) for video in videos]
-    assert relevances(asked, videos, count) == pytest.approx(alone, abs=1e-4)
+    videos = [made_of(unit(random.standard_normal((n, 6))), 2.0, whitening) for n in lengths]
+    alone = [float(relevances_of(asked, [video], count)[0]) for video in videos]
+    assert relevances_of(asked, videos, count) == pytest.approx(alone, abs=1e-4)
 
 
 def test_more_frames_than_are_looked_at_together_make_no_difference(monkeypatch):
     random = np.random.default_rng(0)
-    videos = [frames(unit(random.standard_normal((n, 6)))) for n in (30, 80, 1, 200, 40)]
+    videos = [made_of(unit(random.standard_normal((n, 6)))) for n in (30, 80, 1, 200, 40)]
     queries = unit(random.standard_normal((3, 6)))
-    together = answers(queries, videos, 4)
+    together = answers_of(queries, videos, 4)
     monkeypatch.setattr("searcher.relevance._AT_ONCE", 3 * 90)
-    assert answers(queries, videos, 4) == pytest.approx(together, abs=1e-6)
+    assert answers_of(queries, videos, 4) == pytest.approx(together, abs=1e-6)
 
 
 def test_an_answer_mixes_both():
     vectors, query = np.stack([X, Z, Z, Y]), unit(X + Y)
-    video = frames(vectors, 17.0)
+    video = made_of(vectors, 17.0)
     assert answer(query, video, 2) == pytest.approx(
         mixed(combination(query, vectors, 2), stretch(query, video)[0])
     )
@@ -200,28 +214,31 @@ def test_relevance_is_the_mean_of_both_spaces_in_deviations_above_chance():
     query = unit(np.arange(12.0))
     background = Background(float((corpus @ query).mean()), float((corpus @ query).std()), 600)
     whitening = Whitening.of(Moments.of(corpus))
-    video = Prepared.of(corpus[:30], 2.0, whitening)
-    plain = relevance(Asked.of(query, background, None), video, 5)
-    both = relevance(Asked.of(query, background, whitening), video, 5)
-    level = CHANCE_WEIGHT * level_of(video.plain, 5)
-    assert plain == pytest.approx(background.standard(answer(query, video.plain, 5) - level))
+    small, video = made_of(corpus[:30]), made_of(corpus[:30], whitening=whitening)
+    plain = float(relevances_of(Asked.of(query, background, None), [small], 5)[0])
+    both = float(relevances_of(Asked.of(query, background, whitening), [video], 5)[0])
+    level = CHANCE_WEIGHT * levels_of(small, 5)[0]
+    assert plain == pytest.approx(background.standard(answer(query, small, 5) - level))
+    # In the whitened space the same is done with whitened frames, whitened query and whitened random vectors.
+    white = made_of(whitening.frames(corpus[:30]))
     whitened = whitening.query(query)
-    other = answer(whitened, video.whitened, 5) - CHANCE_WEIGHT * level_of(video.whitened, 5)
-    assert both == pytest.approx((plain + other / whitening.deviation(whitened)) / 2)
+    by_chance = answers_of(whitening.queries(random_vectors(12)), [white], 5).mean()
+    other = answer(whitened, white, 5) - CHANCE_WEIGHT * by_chance
+    assert both == pytest.approx((plain + other / whitening.deviation(whitened)) / 2, rel=1e-4)
 
 
 def test_a_video_that_shows_much_has_a_higher_level_of_chance():
     random = np.random.default_rng(0)
     one_scene = unit(random.standard_normal(40) + 0.2 * random.standard_normal((75, 40)))
     many_things = unit(random.standard_normal((75, 40)))
-    assert level_of(frames(many_things), 5) > level_of(frames(one_scene), 5) + 0.1
+    assert levels_of(made_of(many_things), 5)[0] > levels_of(made_of(one_scene), 5)[0] + 0.1
 
 
 def test_frames_that_are_all_alike_give_numbers():
     corpus = np.tile(X, (400, 1))
     whitening = Whitening.of(Moments.of(corpus))
     asked = Asked.of(X, Background(1.0, 0.0, 400), whitening)
-    assert np.isfinite(relevance(asked, Prepared.of(corpus[:10], 2.0, whitening), 5))
+    assert np.isfinite(relevances_of(asked, [made_of(corpus[:10], 2.0, whitening)], 5)).all()
 
 
 def test_the_last_videos_used_are_kept():

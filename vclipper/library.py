@@ -375,7 +375,7 @@ class Library:
 
     def _refined(self, moment: Moment, corpus: Corpus) -> Moment:
         """The moment with its ends looked at again; as it was where its file cannot be read."""
-        vectors = corpus.prepared(moment.video_id).plain.vectors
+        vectors = corpus.vectors(moment.video_id)
 
         def look(times_seconds: Sequence[float]) -> Float32:
             pictures = list(pictures_at(moment.path, times_seconds))
