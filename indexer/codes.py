@@ -42,6 +42,7 @@ from indexer.manifest import write_json_atomically
 from indexer.vectors import Float32
 
 FOLDER = "codes"
+LIST_NAME = "codes.json"
 #: So many frames may wait without codes: an exact search of them takes about 10 ms on two cores.
 TAIL_ROWS = 262_144
 #: The largest run: what is held in memory while it is made, as codes.
@@ -192,7 +193,7 @@ def load(library: Path, flat: FlatIndex) -> CodedIndex | None:
         LibraryDamagedError: the files do not fit together.
     """
     folder = library / FOLDER
-    if not (folder / "codes.json").exists():
+    if not (folder / LIST_NAME).exists():
         return None
     try:
         return _load(folder, flat)
@@ -204,7 +205,7 @@ def load(library: Path, flat: FlatIndex) -> CodedIndex | None:
 
 
 def _load(folder: Path, flat: FlatIndex) -> CodedIndex:
-    values = json.loads((folder / "codes.json").read_text(encoding="utf-8"))
+    values = json.loads((folder / LIST_NAME).read_text(encoding="utf-8"))
     for name, sum_ in values.get("sums", {}).items():
         if head_sum(folder / name) != sum_:
             raise ValueError(f"{name} is damaged")
@@ -231,7 +232,7 @@ def _read(file: Path, mapped: bool) -> Any:
 def drop(library: Path) -> None:
     """Delete all codes."""
     folder = library / FOLDER
-    (folder / "codes.json").unlink(missing_ok=True)
+    (folder / LIST_NAME).unlink(missing_ok=True)
     if folder.is_dir():
         _sweep(folder, [])
 
@@ -335,7 +336,7 @@ def _save(folder: Path, made: CodedIndex) -> None:
         "runs": runs,
         "sums": {file: head_sum(folder / file) for file in files},
     }
-    write_json_atomically(folder / "codes.json", values)
+    write_json_atomically(folder / LIST_NAME, values)
     _sweep(folder, [coder_name, *(name for pair in runs for name in pair)])
 
 
@@ -361,7 +362,7 @@ def _flush(file: Path) -> None:
 def _sweep(folder: Path, names: Sequence[str]) -> None:
     """Delete what is not listed, and what an interrupted write left."""
     for file in folder.iterdir():
-        if file.name != "codes.json" and file.name.split(".")[0] not in names:
+        if file.name != LIST_NAME and file.name.split(".")[0] not in names:
             file.unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def read_setting(storage: Storage) -> str:
         raise LibraryDamagedError(
             f"{_FILE_NAME} in {storage} is damaged", "Set the index type again: vclip reindex --index-type auto"
         ) from error
+
+
+def mark(library: Path) -> tuple[int, ...]:
+    """Another one once the setting or the list of codes in this folder was written, which makes a new file."""
+    found = []
+    for file in (library / _FILE_NAME, library / codes.FOLDER / codes.LIST_NAME):
+        with contextlib.suppress(FileNotFoundError):
+            status = file.stat()
+            found += [status.st_ino, status.st_mtime_ns]
+    return tuple(found)
 
 
 def is_in_table(storage: Storage) -> bool:

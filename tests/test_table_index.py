@@ -91,6 +91,16 @@ def test_it_answers_as_the_exact_index_does(place, films):
     assert np.allclose(scores[0], scores[3], atol=1e-3)
 
 
+def test_whoever_has_the_library_open_sees_another_type_at_the_next_search(tmp_path, films):
+    reader, other = open_library(tmp_path / "lib"), open_library(tmp_path / "lib")
+    reader.index([films], settings=IndexSettings(index_type="exact"))
+    answer = found(reader.search("blue"))
+    for setting, kind in (("lance", "LanceDB"), ("exact", "exact"), ("lance", "LanceDB")):
+        other.reindex(setting)
+        assert found(reader.search("blue")) == answer
+        assert kind in reader.corpus().index.kind
+
+
 def test_the_setting_can_be_changed_there_and_back(place, films):
     library = open_library(place)
     library.index([films], settings=IndexSettings(index_type="exact"))

@@ -29,6 +29,7 @@ class Current:
         self._storage, self._folder = storage, folder
         self._lock = threading.RLock()
         self._tables_inode = 0
+        self._index_mark: tuple[int, ...] = ()
         self.forget()
 
     def forget(self) -> None:
@@ -76,6 +77,7 @@ class Current:
         """Index and videos; the index is brought up to date where it is not."""
         with self._lock:
             self._notice_new_tables()
+            self._notice_new_index()
             if corpus := self._at_rest():
                 return corpus
             store = self.store()
@@ -151,3 +153,9 @@ class Current:
             if self._tables_inode not in (0, inode):
                 self.forget()
             self._tables_inode = inode
+
+    def _notice_new_index(self) -> None:
+        """Another process may have made the index anew, or of another type, while the tables stayed the same."""
+        mark = index_choice.mark(self._folder())
+        if mark != self._index_mark:
+            self._index_mark, self._corpus = mark, None
