@@ -115,6 +115,8 @@ class Library:
         self._open_picture = open_picture or open_image
         self._embedding = Embedding(self.storage, lambda: self.path, load, device)
         self._current = Current(self.storage, lambda: self.path)
+        # More searches at once than cores take turns at Python's lock, and each is slower for it.
+        self._searching = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     @classmethod
     def open(
@@ -398,13 +400,13 @@ class Library:
     ) -> list[Moment]:
         videos = VideoFilter(within) if isinstance(within, str) else within
         chosen = None if videos is None else videos.choose(corpus.videos.values())
-        if query is None:
-            return search(self._shown(image, like, corpus), corpus, settings, chosen)
-        first = self._embed(query.first, templates)
-        if not query.second:
-            return search(first, corpus, settings, chosen)
+        first = self._shown(image, like, corpus) if query is None else self._embed(query.first, templates)
+        if query is None or not query.second:
+            with self._searching:
+                return search(first, corpus, settings, chosen)
         second = self._embed(query.second, templates)
-        return search_sequence(first, second, query.within_seconds, corpus, settings, chosen)
+        with self._searching:
+            return search_sequence(first, second, query.within_seconds, corpus, settings, chosen)
 
     def timeline(
         self,
