@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import indexer.cluster
 from indexer import decode_pyav
@@ -33,6 +36,7 @@ from vclipper import cli
 from vclipper.library import Library
 
 TICK = 1 / 100
+CLIPS = Path(os.environ.get("VCLIPPER_DATA", Path(__file__).parents[2] / "shared" / "data")) / "videos"
 SKIPPING = [
     "mp4-h264",
     "mp4-h264-one-group",
@@ -182,6 +186,35 @@ def test_a_tolerance_of_more_than_half_the_period_is_refused(tolerance_seconds, 
     clip = made("mp4-h264")
     with pytest.raises(InputError, match="tolerance"):
         next(decode(clip.path, probe(clip.path), 2.0, shortcuts=Shortcuts(tolerance_seconds)))
+
+
+def real_clips() -> list[Any]:
+    """Three small ones are quick, the others slow."""
+    quick = {"mdn_bug.mp4", "torchcodec_nasa_13013.mp4", "zamba_chimp.mp4"}
+    names = sorted(path.name for path in CLIPS.glob("*.*") if path.suffix != ".jsonl")
+    missing = pytest.param(None, marks=pytest.mark.skip(reason=f"no videos at {CLIPS}: set VCLIPPER_DATA"))
+    return [pytest.param(n, marks=[] if n in quick else pytest.mark.slow) for n in names] or [missing]
+
+
+@pytest.mark.parametrize("name", real_clips())
+def test_real_clips(name):
+    """Every picture is, to the bit, one that full decoding shows within the tolerance."""
+    info = probe(CLIPS / name)
+    starts: dict[bytes, list[float]] = {}
+    times = []
+    with open_container(info.path) as container:
+        for frame in container.decode(container.streams[info.stream_index]):
+            times.append(float(frame.pts * frame.time_base) - (info.first_stamp_seconds or 0.0))
+            starts.setdefault(_digest(upright(frame, info)), []).append(times[-1])
+    for sample in decode(info.path, info, 2.0, shortcuts=Shortcuts(0.5)):
+        seconds = 2.0 * sample.index
+        earliest = max([t for t in times if t <= seconds - 0.5 + SLACK_SECONDS], default=0.0)
+        found = starts[_digest(sample.image)]
+        assert any(earliest <= start <= seconds + 0.5 + SLACK_SECONDS for start in found), (sample.index, found)
+
+
+def _digest(image: Image.Image) -> bytes:
+    return hashlib.blake2b(image.tobytes()).digest()
 
 
 # ------------------------------------------------------------------------------------- the library
