@@ -173,8 +173,10 @@ class Selection:
     def can_do_without(self, leading: Sequence[Any], next_start_seconds: float) -> bool:
         """Whether no sample needs one of these frames, which are shown before the next group starts."""
         starts = [self.start_of(packet) for packet in leading]
-        first = min(starts, default=next_start_seconds)
-        if (self._frames and first <= self._last_start) or max(starts, default=-math.inf) >= next_start_seconds:
+        first = min([next_start_seconds, *starts])
+        if self._frames and first <= self._last_start:
+            return False
+        if len(starts) >= _REORDER_PACKETS or any(start >= next_start_seconds for start in starts):
             return False
         index = self._index
         while (due := self._times.due(index) + SLACK_SECONDS) < next_start_seconds:
@@ -216,12 +218,8 @@ class Selection:
 
     def _is_settled(self, seconds: float) -> bool:
         """Whether no packet of the group to come can be shown at ``seconds``."""
-        limit = seconds + SLACK_SECONDS
-        return (
-            bool(self._frames)
-            and self._frames[-1].start > limit
-            and sum(frame.start > limit for frame in self._frames) > _REORDER_PACKETS
-        )
+        last = self._frames[-_REORDER_PACKETS - 1 :]
+        return len(last) > _REORDER_PACKETS and all(frame.start > seconds + SLACK_SECONDS for frame in last)
 
     def _give(self, wanted: Collection[_Frame], keep_from: float) -> Iterator[Any]:
         """What the ``wanted`` need; of the disposable others only what starts at ``keep_from`` or later."""

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -283,24 +282,66 @@ def test_the_command_says_what_is_wrong(film, tmp_path, monkeypatch, capfd):
 
 # --------------------------------------------------------------------------- made-up packet orders
 
-Group = list[tuple[int, bool]]
-"""(presentation tick, whether it is disposable), in decoding order; the first is a clean start."""
+CRA, IDR, RASL_N, RASL_R, TRAIL_N, TRAIL_R = 21, 20, 8, 9, 0, 1
+EXTRADATA = bytes([1, *[0] * 20, 0b00001011, 0])
+"""An hvcC record: one temporal layer, lengths of four bytes."""
+
+
+class Packet(bytes):
+    """An HEVC packet of one empty slice: all that is looked at."""
+
+    tick: int
+    kind: int
+    time_base, duration, is_corrupt, is_discard = Fraction(1, 100), 0, False, False
+
+    @classmethod
+    def of(cls, tick: int, kind: int) -> Packet:
+        packet = cls([0, 0, 0, 3, kind << 1, 1, 0])
+        packet.tick, packet.kind = tick, kind
+        return packet
+
+    @property
+    def pts(self) -> int:
+        return self.tick
+
+    @property
+    def size(self) -> int:
+        return len(self)
+
+    @property
+    def is_keyframe(self) -> bool:
+        return self.kind in (CRA, IDR)
+
+    @property
+    def is_disposable(self) -> bool:
+        return self.kind in (RASL_N, TRAIL_N)
+
+    @property
+    def is_leading(self) -> bool:
+        return self.kind in (RASL_N, RASL_R)
+
+
+Group = list[Packet]
+"""Packets in decoding order, the first one a keyframe, perhaps followed by leading ones."""
 
 
 @st.composite
 def groups_of_packets(draw: st.DrawFn) -> list[Group]:
-    """Closed groups at any rate, also a varying one, with B-pyramids."""
+    """Groups at any rate, also a varying one, with B-pyramids; some open."""
     groups, tick = [], 0
-    for _ in range(draw(st.integers(1, 6))):
+    ahead, trailing = st.sampled_from([RASL_N, RASL_R]), st.sampled_from([TRAIL_N, TRAIL_R])
+    for number in range(draw(st.integers(1, 6))):
         steps = draw(st.one_of(st.lists(st.integers(1, 40), min_size=1, max_size=60), _even_steps()))
         shown = (tick + np.cumsum([0, *steps[:-1]])).tolist()
         tick = shown[-1] + steps[-1]
-        width = draw(st.integers(1, 9))
-        group: Group = [(shown[0], False)]
-        for start in range(1, len(shown), width):
-            *between, anchor = shown[start : start + width]
-            group.append((anchor, draw(st.booleans()) and not between))
-            group += [(one, draw(st.booleans())) for one in draw(st.permutations(between))]
+        leading = min(len(shown) - 1, draw(st.integers(0, 7))) if number else 0
+        group = [Packet.of(shown[leading], CRA if (number and draw(st.booleans())) or leading else IDR)]
+        group += [Packet.of(one, draw(ahead)) for one in draw(st.permutations(shown[:leading]))]
+        width, rest = draw(st.integers(1, 9)), shown[leading + 1 :]
+        for start in range(0, len(rest), width):
+            *between, anchor = rest[start : start + width]
+            group.append(Packet.of(anchor, TRAIL_R if between else draw(trailing)))
+            group += [Packet.of(one, draw(trailing)) for one in draw(st.permutations(between))]
         groups.append(group)
     return groups
 
@@ -311,38 +352,48 @@ def _even_steps() -> st.SearchStrategy[list[int]]:
 
 @dataclass
 class Run:
-    """What a selection gave out, and what it had said by then."""
+    """What was given out, and what had been said of the samples' times by then; None: the decoder starts anew."""
 
     times: SampleTimes
-    given: list[int] = field(default_factory=list)
+    given: list[Packet | None] = field(default_factory=list)
     said: list[dict[int, float]] = field(default_factory=list)
     end_seconds: float = 0.0
 
-    def take(self, packets: Iterator[Any]) -> None:
-        for packet in packets:
-            if packet is not None:
-                self.given.append(packet.pts)
-                self.said.append(dict(self.times.moved))
+    @property
+    def packets(self) -> list[Packet]:
+        return [packet for packet in self.given if packet is not None]
 
 
 def run(groups: list[Group], period_seconds: float, tolerance_seconds: float) -> Run:
-    info = VideoInfo(Path("x"), "mp4", "h264", 1, 1, None, "none", 25.0, first_stamp_seconds=0.0)
+    info = VideoInfo(Path("x"), "mp4", "hevc", 1, 1, None, "none", 25.0, first_stamp_seconds=0.0)
+    container = SimpleNamespace(demux=lambda stream: (packet for group in groups for packet in group))
+    stream = SimpleNamespace(codec_context=SimpleNamespace(extradata=EXTRADATA))
     result = Run(SampleTimes(period_seconds, tolerance_seconds))
     selection = Selection(info, result.times)
-    for group in groups:
-        result.take(selection.close_group(group[0][0] * TICK, group[0][0] * TICK))
-        for tick, is_disposable in group:
-            selection.add(fake_packet(tick), is_disposable)
-            result.take(selection.ripe())
-    result.take(selection.close_group(selection.end_seconds))
+    for packet in wanted_packets(container, stream, info, selection):
+        result.given.append(packet)
+        result.said.append(dict(result.times.moved))
     result.end_seconds = selection.end_seconds
     return result
 
 
-def fake_packet(tick: int) -> SimpleNamespace:
-    return SimpleNamespace(
-        pts=tick, time_base=Fraction(1, 100), size=10, duration=0, is_corrupt=False, is_discard=False
-    )
+def check_dependencies(groups: list[Group], given: list[Packet | None]) -> None:
+    """Each frame finds in the decoder what it may depend on: all needed frames before it in its group, and of a
+    leading one in the group before as well."""
+    whole = [[packet for packet in group if not packet.is_disposable] for group in groups]
+    lasting = [[packet for packet in group if not packet.is_leading] for group in whole]
+    place = {packet.tick: number for number, group in enumerate(groups) for packet in group}
+    order = {packet.tick: number for number, packet in enumerate(p for group in groups for p in group)}
+    assert [order[p.tick] for p in given if p] == sorted(order[p.tick] for p in given if p)
+    there: set[int] = set()
+    for packet in given:
+        if packet is None:
+            there.clear()
+            continue
+        number = place[packet.tick]
+        needed = [*lasting[number - 1], *whole[number]] if packet.is_leading else lasting[number]
+        assert {p.tick for p in needed if order[p.tick] < order[packet.tick]} <= there
+        there.add(packet.tick)
 
 
 def shown(result: Run) -> list[int]:
@@ -350,17 +401,12 @@ def shown(result: Run) -> list[int]:
 
     A real decoder is later, so that what it gives was settled even longer before.
     """
-    order, arrived, samples, index, current = sorted(result.given), set[int](), list[int](), 0, None
-    place = 0
-    period_seconds = result.times.period_seconds
-
-    def time_of(said: dict[int, float], index: int) -> float:
-        return said.get(index, index * period_seconds)
-
-    for tick, said in zip(result.given, result.said, strict=True):
-        arrived.add(tick)
+    order, arrived, samples, index, current = sorted(p.tick for p in result.packets), set[int](), [], 0, -1
+    place, period_seconds = 0, result.times.period_seconds
+    for packet, said in zip(result.given, result.said, strict=True):
+        arrived.update([] if packet is None else [packet.tick])
         while place < len(order) and order[place] in arrived:
-            while current is not None and time_of(said, index) < order[place] * TICK - SLACK_SECONDS:
+            while current >= 0 and said.get(index, index * period_seconds) < order[place] * TICK - SLACK_SECONDS:
                 samples.append(current)
                 index += 1
             current = order[place]
@@ -375,7 +421,7 @@ def shown(result: Run) -> list[int]:
 @given(groups_of_packets(), st.floats(0.02, 4.0), st.floats(0.01, 0.5))
 def test_selection_over_made_up_packets(groups: list[Group], period_seconds: float, share: float) -> None:
     near, exact = (run(groups, period_seconds, share * period_seconds * on) for on in (1, 0))
-    everything = sorted(tick for group in groups for tick, _ in group)
+    everything = sorted(packet.tick for group in groups for packet in group)
 
     def tick_at(seconds: float) -> int:
         return everything[max(0, bisect_right(everything, (seconds + SLACK_SECONDS) / TICK) - 1)]
@@ -385,12 +431,6 @@ def test_selection_over_made_up_packets(groups: list[Group], period_seconds: flo
     for index, tick in enumerate(samples):
         assert tick_at(near.times.earliest(index)) <= tick <= tick_at(near.times.latest(index))
     assert shown(exact) == [tick_at(index * period_seconds) for index in range(len(samples))]
-    assert len(near.given) <= len(exact.given)
+    assert len(near.packets) <= len(exact.packets)
     for result in (near, exact):
-        for group in groups:
-            ticks = [tick for tick, _ in group]
-            given_out = [tick for tick in result.given if tick in set(ticks)]
-            reached = group[: ticks.index(given_out[-1]) + 1] if given_out else []
-            needed = [tick for tick, is_disposable in reached if not is_disposable]
-            assert given_out == [tick for tick, _ in reached if tick in set(given_out)], "in the file's order"
-            assert set(needed) <= set(given_out), "with all that they depend on"
+        check_dependencies(groups, result.given)
