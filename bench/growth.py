@@ -62,7 +62,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Merging:
-    """The files of the frames table merged into one, by a process of its own.
+    """The small files of the frames table merged, by a process of its own.
 
     Attributes:
         rows: frames. files: before. seconds: it took. peak_bytes: most memory meanwhile that is no mapped file.
@@ -170,7 +170,7 @@ def _chunk(number: int) -> Float16:
 
 
 def merge(library: Path) -> Merging:
-    """Merge all files of the frames table, as happens once in a while, and watch the memory."""
+    """Merge the small files of the frames table, as happens once in a while, and watch the memory."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_merged, (library,))
 
@@ -225,9 +225,9 @@ def _line(group: Sequence[Run]) -> tuple[str, ...]:
 
 
 def merging_table(mergings: Sequence[Merging]) -> Grid:
-    """What merging all files of the table takes."""
+    """What merging the small files of the table takes."""
     lines = tuple((f"{m.rows:,}", f"{m.files}", f"{m.seconds:.2f}", f"{m.peak_bytes / 1e6:.0f}") for m in mergings)
-    return Grid("All files of the frames table merged into one", ("frames", "files", "s", "memory MB"), lines)
+    return Grid("Small files of the frames table merged", ("frames", "files", "s", "memory MB"), lines)
 
 
 def draw(runs: Sequence[Run], file: Path) -> None:

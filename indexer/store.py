@@ -38,10 +38,17 @@ if TYPE_CHECKING:
 _DOUBTFUL = "doubtful.json"
 #: Lies there while a cluster writes fragments, and after a run whose driver was killed.
 _FRAGMENTS = "fragments.json"
-#: A fragment is written with every append; LanceDB never merges them by itself.
+#: A fragment is written with every append; LanceDB never merges them by itself. So many may have fewer rows than
+#: LanceDB calls few, 100,000.
 MAX_FRAGMENTS = 64
+#: Up to this they are merged, so what one merging reads and writes is bounded: 128 MiB at 512 dimensions.
+MERGED_ROWS = 131_072
+#: Once so many have come together they are copied into full ones, which stay.
+_MAX_MERGED, _FULL_ROWS = 16, 1_048_576
 #: Every commit leaves a version, and a run of few files makes several.
 VERSIONS_BETWEEN_CLEANUPS = 64
+#: At most, on the table that is merged: twice numbers for new files, and then the files.
+_COMMITS_OF_A_MERGING = 4
 #: Readers that opened an older version keep it this long.
 _OLD_VERSIONS_KEPT = timedelta(hours=1)
 #: Columns of ``videos`` that libraries of older schemas lack until a writer has opened them.
@@ -189,10 +196,12 @@ class Store:
             return None
         return known.changes if known.read_version <= version <= known.version else None
 
-    def _keep_up(self, before: int, changed: Sequence[VideoRow] = (), gone: Sequence[int] = ()) -> None:
+    def _keep_up(
+        self, before: int, changed: Sequence[VideoRow] = (), gone: Sequence[int] = (), commits: int = 1
+    ) -> None:
         """Bring the videos at hand along with a commit of our own to version ``before``."""
         version = int(self._videos.version)
-        if self._known is not None and self._known.version == before and version <= before + 1:
+        if self._known is not None and self._known.version == before and version <= before + commits:
             self._known = self._known.changed(version, changed, gone)
 
     def frames(self, videos: Sequence[VideoRow], rows_at_once: int = 65_536) -> Iterator[VideoFrames]:
@@ -345,11 +354,26 @@ class Store:
         Every so many commits old versions go too: a change of paths alone adds no file of frames.
         """
         tables = {"frames": self._frames, "videos": self._videos}
-        due = [name for name, table in tables.items() if _fragments(table) > max_fragments or self._is_old(name)]
+        due = [name for name, table in tables.items() if _small_files(table) > max_fragments or self._is_old(name)]
         for name in due:
-            tables[name].optimize(cleanup_older_than=_OLD_VERSIONS_KEPT)
+            before = int(self._videos.version)
+            self._merge_files(tables[name])
+            self._keep_up(before, commits=_COMMITS_OF_A_MERGING)
         self._cleaned = self._version_blocks()
         return bool(due)
+
+    def _merge_files(self, table: Any) -> None:
+        """Each row is written anew a few times until its file is full, however many come after it."""
+        if table.stats()["num_indices"]:  # only the version of Lance that made them is sure to keep them right
+            table.optimize(cleanup_older_than=_OLD_VERSIONS_KEPT)
+            return
+        where = (table.uri, self._storage.options)
+        fragments.merge(*where, MERGED_ROWS)
+        table.checkout_latest()
+        if _fragments(table) - _small_files(table) - table.count_rows() // _FULL_ROWS > _MAX_MERGED:
+            fragments.merge(*where, _FULL_ROWS, is_copy=True)
+        fragments.forget_old_versions(*where, _OLD_VERSIONS_KEPT)
+        table.checkout_latest()
 
     def _is_old(self, name: str) -> bool:
         return self._version_blocks()[name] > self._cleaned[name]
@@ -407,6 +431,10 @@ def _damage_said(what: str) -> Iterator[None]:
 
 def _fragments(table: Any) -> int:
     return int(table.stats()["fragment_stats"]["num_fragments"])
+
+
+def _small_files(table: Any) -> int:
+    return int(table.stats()["fragment_stats"]["num_small_fragments"])
 
 
 def _connect(storage: Storage) -> Any:

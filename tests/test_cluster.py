@@ -282,7 +282,7 @@ def test_no_cluster_is_one_clear_line(monkeypatch):
 
 def test_ray_missing_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"pip install 'vclipper\[ray\]'"):
+    with pytest.raises(InputError, match=r"pip install pylance"):
         indexer.cluster.connected("auto").__enter__()
 
 
@@ -290,7 +290,7 @@ def test_pylance_missing_is_said(films, tmp_path, monkeypatch):
     library = open_library(tmp_path / "lib")
     library.index([films / "0.mp4"])
     monkeypatch.setitem(sys.modules, "lance", None)
-    with pytest.raises(InputError, match=r"pip install 'vclipper\[ray\]'"):
+    with pytest.raises(InputError, match=r"pip install pylance"):
         library._current.store().write_fragments(list(library._current.store().frames(library.videos())))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from indexer import store as store_module
 from indexer.errors import LibraryDamagedError
 from indexer.store import Store, VideoFrames, VideoRow
 from indexer.vectors import unit
@@ -181,3 +182,54 @@ def test_memory_of_reading_is_bounded_by_groups(store):
     store.commit([one(i, 4) for i in range(10)])
     small = [f.video_id for f in store.frames(store.videos(), rows_at_once=8)]
     assert small == [v.video_id for v in store.videos()]
+
+
+def files_of_frames(where: Path) -> set[str]:
+    return {file.name for file in (where / "tables" / "frames.lance" / "data").iterdir()}
+
+
+def test_full_files_stay_as_they_are_when_small_ones_are_merged(tmp_path, monkeypatch):
+    """Of 20 rows and more a file is full: merging costs what came since, whatever the library holds."""
+    monkeypatch.setattr(store_module, "MERGED_ROWS", 20)
+    store, added = Store.create(tmp_path, D, 2.0), []
+    for number in range(8):
+        added.append(one(number, 5))
+        store.commit([added[-1]])
+    store.compact(0)
+    assert store.fragments() == 2  # 8 * 5 = 2 * 20
+    full = files_of_frames(tmp_path)
+    for number in range(8, 11):
+        added.append(one(number, 5))
+        store.commit([added[-1]])
+    store.compact(0)
+    assert store.fragments() == 3  # 20, 20, and 3 * 5
+    live = {Path(f.path).name for fragment in lance_files(store) for f in fragment.data_files()}
+    assert len(live & full) == 2
+    assert store.videos() == sorted((row for row, _ in added), key=lambda row: str(row.path))
+    for (_, expected), got in zip(
+        sorted(added, key=lambda a: str(a[0].path)), store.frames(store.videos()), strict=True
+    ):
+        assert np.array_equal(got.vectors, expected.vectors)
+    assert Store(tmp_path, D, 2.0).count_frames() == 55
+
+
+def test_many_merged_files_are_copied_into_a_full_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "MERGED_ROWS", 10)
+    monkeypatch.setattr(store_module, "_MAX_MERGED", 2)
+    monkeypatch.setattr(store_module, "_small_files", lambda table: 0)  # LanceDB calls fewer than 100,000 rows few
+    store = Store.create(tmp_path, D, 2.0)
+    added = [one(number, 10) for number in range(4)]
+    for some in added:
+        store.commit([some])
+    store.compact(-1)
+    assert store.fragments() == 1  # 4 files of 10 are more than 2
+    store.remove([added[1][0]])
+    store.compact(-1)
+    assert [frames.video_id for frames in store.frames(store.videos())] == [0, 2, 3]
+    assert store.count_frames() == 30
+
+
+def lance_files(store: Store) -> list:
+    import lance
+
+    return lance.dataset(store._frames.uri).get_fragments()
