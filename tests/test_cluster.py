@@ -282,7 +282,7 @@ def test_no_cluster_is_one_clear_line(monkeypatch):
 
 def test_ray_missing_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"pip install pylance"):
+    with pytest.raises(InputError, match=r"pip install 'vclipper\[ray\]'"):
         indexer.cluster.connected("auto").__enter__()
 
 
