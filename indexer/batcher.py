@@ -39,14 +39,22 @@ class Batcher(Generic[Item, Answer]):
 
     def __call__(self, item: Item) -> Answer:
         """The answer to one item; raises what ``work`` raises for it."""
+        return self.later(item)()
+
+    def later(self, item: Item) -> Callable[[], Answer]:
+        """A call that is only noted for now: whoever works next answers it too. What comes back waits for that."""
         answer: Future[Answer] = Future()
         with self._lock:
             self._waiting.append((item, answer))
-        while not answer.done():
-            with self._turn:  # who has it works for all who wait
-                if not answer.done():
-                    self._round()
-        return answer.result()
+
+        def wait() -> Answer:
+            while not answer.done():
+                with self._turn:  # who has it works for all who wait
+                    if not answer.done():
+                        self._round()
+            return answer.result()
+
+        return wait
 
     def _round(self) -> None:
         with self._lock:

@@ -63,3 +63,19 @@ def test_a_batched_index_agrees_with_the_judge_from_many_threads():
     assert np.array_equal(index.vectors(7), judge.vectors(7))
     assert np.array_equal(index.next_similarity(7), judge.next_similarity(7))
     assert index.background(QUERIES[0]) == pytest.approx(judge.background(QUERIES[0]), abs=1e-5)
+
+
+def test_what_was_only_noted_is_answered_with_the_next_call():
+    rounds = []
+
+    def double(items):
+        rounds.append(list(items))
+        return [2 * item for item in items]
+
+    batcher = Batcher(double)
+    first, second = batcher.later(1), batcher.later(2)
+    assert rounds == []
+    assert batcher(3) == 6
+    assert rounds == [[1, 2, 3]]
+    assert (second(), first()) == (4, 2)
+    assert rounds == [[1, 2, 3]]

@@ -73,9 +73,9 @@ class Embedding:
                 self._encoders.append(self._load(first.name, device))
             return self._encoders
 
-    def texts(self, texts: Sequence[str]) -> Float32:
-        """(q, D) float32 unit vectors; what waits at the same time goes through the model together."""
-        return self._together(texts)
+    def texts(self, texts: Sequence[str]) -> Callable[[], Float32]:
+        """(q, D) float32 unit vectors, when called for: what was asked until then goes through together."""
+        return self._together.later(texts)
 
     def pictures(self, pictures: Sequence[Image]) -> Float32:
         """(b, D) float32 unit vectors of RGB pictures of any size."""

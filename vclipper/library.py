@@ -400,13 +400,13 @@ class Library:
     ) -> list[Moment]:
         videos = VideoFilter(within) if isinstance(within, str) else within
         chosen = None if videos is None else videos.choose(corpus.videos.values())
-        first = self._shown(image, like, corpus) if query is None else self._embed(query.first, templates)
-        if query is None or not query.second:
-            with self._searching:
-                return search(first, corpus, settings, chosen)
-        second = self._embed(query.second, templates)
+        first = None if query is None else self._vector(query.first, templates)
+        second = self._vector(query.second, templates) if query is not None and query.second else None
         with self._searching:
-            return search_sequence(first, second, query.within_seconds, corpus, settings, chosen)
+            vector = self._shown(image, like, corpus) if first is None else first()
+            if query is None or second is None:
+                return search(vector, corpus, settings, chosen)
+            return search_sequence(vector, second(), query.within_seconds, corpus, settings, chosen)
 
     def timeline(
         self,
@@ -478,14 +478,19 @@ class Library:
         return self._embed(query.first, templates)
 
     def _embed(self, terms: tuple[Term, ...], templates: Sequence[str]) -> Float32:
-        def one(term: Term) -> Float32:
-            if term.is_picture:
-                vector: Float32 = self._embedding.pictures([self._open_picture(term.value)])[0]
-                return vector
-            texts = [template.replace("{}", term.value) for template in templates]
-            return unit(self._embedding.texts(texts).mean(axis=0))
+        return self._vector(terms, templates)()
 
-        return embed(terms, one)
+    def _vector(self, terms: tuple[Term, ...], templates: Sequence[str]) -> Callable[[], Float32]:
+        """A sum's vector, when it is called for; its texts are known to the model from now on."""
+        vectors = {term: self._of_term(term, templates) for term in terms}
+        return lambda: embed(terms, lambda term: vectors[term]())
+
+    def _of_term(self, term: Term, templates: Sequence[str]) -> Callable[[], Float32]:
+        if term.is_picture:
+            picture = self._open_picture(term.value)
+            return lambda: self._embedding.pictures([picture])[0]
+        wait = self._embedding.texts([template.replace("{}", term.value) for template in templates])
+        return lambda: unit(wait().mean(axis=0))
 
     def _frame_at(self, like: str | tuple[int, float], corpus: Corpus) -> Float32:
         """The vector of the frame that a video of the library shows at a time."""
