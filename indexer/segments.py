@@ -166,7 +166,7 @@ def _staying(kept: Sequence[Segment], new_rows: int) -> list[Segment]:
 def _parts(store: Store, videos: Sequence[VideoRow]) -> Iterator[list[VideoFrames]]:
     part: list[VideoFrames] = []
     rows = 0
-    for frames in store.frames(videos, SEGMENT_ROWS):
+    for frames in store.frames(videos, SEGMENT_ROWS, are_newest=True):
         part.append(frames)
         rows += len(frames.vectors)
         if rows >= SEGMENT_ROWS:

@@ -204,20 +204,29 @@ class Store:
         if self._known is not None and self._known.version == before and version <= before + commits:
             self._known = self._known.changed(version, changed, gone)
 
-    def frames(self, videos: Sequence[VideoRow], rows_at_once: int = 65_536) -> Iterator[VideoFrames]:
+    def frames(
+        self, videos: Sequence[VideoRow], rows_at_once: int = 65_536, are_newest: bool = False
+    ) -> Iterator[VideoFrames]:
         """The frames of ``videos``, in that order, reading about ``rows_at_once`` rows at a time.
+
+        Args:
+            videos: of the library.
+            rows_at_once: a bound of memory.
+            are_newest: these are probably the last that were written, so the end of the table is looked at first.
 
         Raises:
             LibraryDamagedError: the table lacks frames of a video, or holds others than were written.
         """
         for group in _groups(videos, rows_at_once):
             with _damage_said(f"the frames of {printable(group[0].path)} or another video cannot be read"):
-                found = list(self._read(group))
+                found = list(self._read(group, are_newest))
             yield from found
 
-    def _read(self, videos: Sequence[VideoRow]) -> Iterator[VideoFrames]:
+    def _read(self, videos: Sequence[VideoRow], are_newest: bool) -> Iterator[VideoFrames]:
         ids = [video.video_id for video in videos]
-        table = self._frames.search().where(f"video_id IN ({_sql(ids)})").limit(None).to_arrow()
+        table = self._last_rows(videos) if are_newest else None
+        if table is None:
+            table = self._frames.search().where(f"video_id IN ({_sql(ids)})").limit(None).to_arrow()
         owner = table.column("video_id").to_numpy()
         order = np.lexsort((table.column("frame_index").to_numpy(), owner))
         owner = owner[order]
@@ -235,6 +244,15 @@ class Store:
                     f"the frames of {printable(video.path)} are damaged in the table", REPAIR
                 )
             yield frames
+
+    def _last_rows(self, videos: Sequence[VideoRow]) -> pa.Table | None:
+        """As many rows from the end of the table as the videos have, where they are theirs."""
+        wanted, rows = sum(video.frames for video in videos), self.count_frames()
+        if wanted > rows:
+            return None
+        table = self._frames.search().offset(rows - wanted).limit(wanted).to_arrow()
+        owners = np.unique(table.column("video_id").to_numpy())
+        return table if np.array_equal(owners, sorted(video.video_id for video in videos)) else None
 
     def count_frames(self) -> int:
         """Rows in ``frames``, leftovers of an interrupted run included."""

@@ -229,6 +229,24 @@ def test_many_merged_files_are_copied_into_a_full_one(tmp_path, monkeypatch):
     assert store.count_frames() == 30
 
 
+@pytest.mark.parametrize("which", [[3, 4], [4], [0, 4], [2], [1, 2, 3, 4]])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_the_newest_frames_are_found_at_the_end_or_anywhere(tmp_path, which, is_killed):
+    """Before some were removed, moved and merged, and with rows of a killed run behind them."""
+    store, added = Store.create(tmp_path, D, 2.0), [one(number, 3 + number) for number in range(6)]
+    for some in added:
+        store.commit([some])
+    store.remove([added[5][0]])
+    store.compact(0)
+    if is_killed:
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(Crash):
+            patched.setattr(store, "_merge", lambda rows: (_ for _ in ()).throw(Crash))
+            store.commit([one(9, 4)])
+    got = list(store.frames([added[number][0] for number in which], are_newest=True))
+    assert [frames.video_id for frames in got] == which
+    assert all(np.array_equal(f.vectors, added[f.video_id][1].vectors) for f in got)
+
+
 def lance_files(store: Store) -> list:
     import lance
 
