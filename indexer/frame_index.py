@@ -294,8 +294,14 @@ class FlatIndex:
     def __init__(self, segments: Sequence[Segment], dimension: int) -> None:
         self.segments = list(segments)
         self.dimension = dimension
-        self._home = {int(v): s for s in self.segments for v in s.rows.video_ids}
-        self._places = _Places(self.segments)
+
+    @cached_property
+    def _home(self) -> dict[int, Segment]:
+        return {video_id: s for s in self.segments for video_id in s.rows.video_ids.tolist()}
+
+    @cached_property
+    def _places(self) -> _Places:
+        return _Places(self.segments)
 
     @property
     def rows(self) -> int:

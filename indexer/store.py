@@ -41,6 +41,8 @@ _FRAGMENTS = "fragments.json"
 #: A fragment is written with every append; LanceDB never merges them by itself. So many may have fewer rows than
 #: LanceDB calls few, 100,000.
 MAX_FRAGMENTS = 64
+#: Fewer of the table of videos: every run reads all of it, and each file costs a millisecond.
+_MAX_VIDEO_FILES = 16
 #: Up to this they are merged, so what one merging reads and writes is bounded: 128 MiB at 512 dimensions.
 MERGED_ROWS = 131_072
 #: Once so many have come together they are copied into full ones, which stay.
@@ -371,11 +373,14 @@ class Store:
 
         Every so many commits old versions go too: a change of paths alone adds no file of frames.
         """
-        tables = {"frames": self._frames, "videos": self._videos}
-        due = [name for name, table in tables.items() if _small_files(table) > max_fragments or self._is_old(name)]
+        tables = {
+            "frames": (self._frames, max_fragments),
+            "videos": (self._videos, min(max_fragments, _MAX_VIDEO_FILES)),
+        }
+        due = [name for name, (table, most) in tables.items() if _small_files(table) > most or self._is_old(name)]
         for name in due:
             before = int(self._videos.version)
-            self._merge_files(tables[name])
+            self._merge_files(tables[name][0])
             self._keep_up(before, commits=_COMMITS_OF_A_MERGING)
         self._cleaned = self._version_blocks()
         return bool(due)
