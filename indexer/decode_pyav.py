@@ -55,7 +55,10 @@ def _pyav_pass(
     progress: Progress,
     strategy: _Strategy,
 ) -> Samples:
-    """One reading of the file, which gives the samples from ``progress.next_index`` on."""
+    """One reading of the file, which gives the samples from ``progress.next_index`` on.
+
+    ``way``: the number of threads, and whether with the loop filter.
+    """
     from av.video.reformatter import VideoReformatter
 
     with open_container(path) as container:
