@@ -67,10 +67,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A moment and the vectors of its frames, (n, D) float32, by whose direction duplicates are known."""
+    """A moment and the mean vector of its frames, (D,) float32 unit, by which duplicates are known."""
 
     moment: Moment
-    frames: Float32
+    direction: Float32
 
 
 def moment_scores(
@@ -109,9 +109,11 @@ def noise_level(rows: int) -> float:
     return NOISE_PER_LOG_FRAME * math.log(rows) + NOISE_OFFSET
 
 
-def directions(ranked: Sequence[Ranked]) -> Float32:
-    """The mean vector of each moment's frames, (k, D) float32 unit."""
-    sums = np.stack([np.add.reduce(one.frames, axis=0) for one in ranked])
+def directions(vectors: NDArray[np.floating], windows: Sequence[Window]) -> Float32:
+    """The mean vector of the frames of each of k windows of a video with V_E (n, D): (k, D) float32 unit."""
+    sums = np.zeros((len(windows), vectors.shape[1]), np.float32)
+    for window, total in zip(windows, sums, strict=True):
+        np.add.reduce(vectors[window.first_frame : window.end_frame], axis=0, out=total)
     sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
     return sums
 
@@ -162,7 +164,7 @@ def _fold(ordered: Sequence[Ranked]) -> list[Moment]:
     """Each moment that looks like a better one of another video is counted there instead of listed."""
     if not ordered:
         return []
-    towards = directions(ordered)
+    towards = np.stack([one.direction for one in ordered])
     videos = np.array([one.moment.video_id for one in ordered])
     similar = np.zeros(len(ordered), dtype=int)
     listed = np.zeros(len(ordered), dtype=bool)

@@ -146,14 +146,13 @@ class Asked:
     Attributes:
         vector: (D,) float32 unit.
         background: what the corpus's frames answer to it.
-        whitening: of the corpus; None where it is too small. ``whitened``: the query in it, and
-            ``whitened_deviation`` that of all frames' cosines with it.
+        whitening: of the corpus; None where it is too small. ``whitened_deviation``: that of all frames' cosines
+            with the whitened query.
     """
 
     vector: Float32
     background: Background
     whitening: Whitening | None = None
-    whitened: Float32 | None = None
     whitened_deviation: float = 1.0
 
     @classmethod
@@ -161,8 +160,8 @@ class Asked:
         """Prepare a query."""
         if whitening is None:
             return cls(vector, background)
-        whitened = whitening.query(vector)
-        return cls(vector, background, whitening, whitened, max(whitening.deviation(whitened), MIN_DEVIATION))
+        deviation = whitening.deviation(whitening.query(vector))
+        return cls(vector, background, whitening, max(deviation, MIN_DEVIATION))
 
 
 def relevances(asked: Asked, videos: Sequence[Prepared], vectors: Sequence[Float32], best_frames: int) -> Floats:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from indexer.recent import Remembered
 from indexer.store import VideoRow
 from searcher.candidates import candidates
 from searcher.postprocess import postprocess
-from searcher.rank import Moment, Ranked, best_first, best_score, cut_off, moment_scores
+from searcher.rank import Moment, Ranked, best_first, best_score, cut_off, directions, moment_scores
 from searcher.relevance import (
     MIN_BACKGROUND_FRAMES,
     Asked,
@@ -36,6 +37,9 @@ VECTOR_BYTES = 128 * 2**20
 PREPARED_BYTES = 128 * 2**20
 #: and how their frames resemble each other, of 2,700 in which moments were looked for.
 STRUCTURE_BYTES = 128 * 2**20
+#: Frames of the videos that are ranked, or searched for moments, at once: 33 MB of vectors, and of films 120 MB of
+#: how they resemble each other.
+FRAMES_AT_ONCE = 2**14
 
 
 @dataclass(frozen=True)
@@ -202,19 +206,35 @@ def _all_moments(
     limits = similarity_range(corpus.index, query) if settings.postprocess == "adjust_norm" else None
     pool = candidates(corpus.index, query, settings, within)
     corpus.index.load(pool)
-    vectors = [corpus.vectors(video_id) for video_id in pool]
-    prepared = [corpus.prepared(video_id) for video_id in pool]
-    scores = relevances(asked, prepared, vectors, settings.best_frames)
-    scored = sorted(zip(scores.tolist(), pool, strict=True), key=lambda one: (-one[0], one[1]))
-    answering = []
-    for score, video_id in scored[: settings.videos]:
-        curve = curve_of(video_id, query, corpus, limits)
-        if best_score(score, curve.similarity, asked.background) >= lowest:
-            answering.append((corpus.videos[video_id], curve, score))
-    curves = [curve for _, curve, _ in answering]
-    seen = curves if settings.method in READ_RAW else [postprocess(curve, settings) for curve in curves]
-    for (video, curve, score), windows in zip(answering, select_all(seen, settings), strict=True):
-        yield from _moments(video, curve, score, windows, asked.background)
+    scored = sorted(_scored(asked, pool, corpus, settings), key=lambda one: (-one[0], one[1]))[: settings.videos]
+    relevance_of = {video_id: score for score, video_id in scored}
+    for some in _together(list(relevance_of), corpus):
+        curves = {key: curve_of(key, query, corpus, limits) for key in some}
+        answering = {
+            key: curve
+            for key, curve in curves.items()
+            if best_score(relevance_of[key], curve.similarity, asked.background) >= lowest
+        }
+        raw = settings.method in READ_RAW
+        seen = [curve if raw else postprocess(curve, settings) for curve in answering.values()]
+        for (key, curve), windows in zip(answering.items(), select_all(seen, settings), strict=True):
+            yield from _moments(corpus.videos[key], curve, relevance_of[key], windows, asked.background)
+
+
+def _scored(
+    asked: Asked, pool: Sequence[int], corpus: Corpus, settings: SearchSettings
+) -> Iterator[tuple[float, int]]:
+    """Relevance and id of each video."""
+    for some in _together(pool, corpus):
+        prepared, vectors = [corpus.prepared(key) for key in some], [corpus.vectors(key) for key in some]
+        yield from zip(relevances(asked, prepared, vectors, settings.best_frames).tolist(), some, strict=True)
+
+
+def _together(video_ids: Sequence[int], corpus: Corpus) -> list[Sequence[int]]:
+    """Videos in their order, as many together as memory is to hold of them beside what is kept."""
+    ends = np.cumsum([corpus.videos[key].frames for key in video_ids])
+    cuts = (np.flatnonzero(np.diff(ends // FRAMES_AT_ONCE)) + 1).tolist()
+    return [video_ids[a:b] for a, b in pairwise([0, *cuts, len(video_ids)])]
 
 
 def _moments(
@@ -223,7 +243,8 @@ def _moments(
     """The windows of one video, best first, as moments of the corpus."""
     assert curve.vectors is not None  # noqa: S101 - curve_of gives them
     scores = moment_scores(score, curve.similarity, windows, background)
-    for window, of_window in zip(windows, scores, strict=True):
+    towards = directions(curve.vectors, windows)
+    for window, of_window, direction in zip(windows, scores, towards, strict=True):
         moment = Moment(
             path=video.path,
             video_id=video.video_id,
@@ -234,7 +255,7 @@ def _moments(
             video_score=score,
             video_seconds=video.duration_seconds,
         )
-        yield Ranked(moment, curve.vectors[window.first_frame : window.end_frame])
+        yield Ranked(moment, direction)
 
 
 def _by_video(found: Iterator[Ranked]) -> dict[int, list[Ranked]]:
@@ -259,4 +280,4 @@ def _pair(before: Ranked, after: Ranked) -> Ranked:
         confidence=(a.confidence + b.confidence) / 2,
         video_score=(a.video_score + b.video_score) / 2,
     )
-    return Ranked(both, before.frames)
+    return Ranked(both, before.direction)

@@ -27,7 +27,7 @@ WINDOW = Window(1, 3, 2.0, 6.0, 0.9)
 
 def ranked(video_id: int, score: float, towards=(1.0, 0.0), start: float = 0.0) -> Ranked:
     moment = Moment(Path(f"/{video_id}.mp4"), video_id, start, start + 4, score, 0.5, 0.5, 60.0)
-    return Ranked(moment, np.array([towards], np.float32))
+    return Ranked(moment, np.array(towards, np.float32))
 
 
 def test_moment_score_by_hand():
@@ -57,8 +57,8 @@ def test_noise_grows_with_the_logarithm_of_the_corpus():
 
 
 def test_direction_is_the_unit_mean_of_the_window():
-    moment = ranked(1, 3.0).moment
-    found = directions([Ranked(moment, np.eye(2, dtype=np.float32)), Ranked(moment, np.zeros((1, 2), np.float32))])
+    vectors = np.array([[9, 9], [1, 0], [0, 1], [0, 0]], np.float32)
+    found = directions(vectors, [WINDOW, Window(3, 4, 6.0, 8.0, 0.1)])
     assert found.tolist() == [pytest.approx([math.sqrt(0.5), math.sqrt(0.5)]), [0, 0]]
 
 

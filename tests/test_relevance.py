@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.frame_index import Moments
+from indexer.frame_index import Moments, NumpyIndex
 from indexer.recent import Remembered
+from indexer.store import VideoFrames, VideoRow
 from indexer.vectors import Float32, unit
 from searcher.relevance import (
     CHANCE_WEIGHT,
@@ -28,6 +30,8 @@ from searcher.relevance import (
     random_vectors,
     relevances,
 )
+from searcher.search import Corpus, search
+from searcher.settings import SearchSettings
 from searcher.structure import Floats
 from searcher.whitening import AXES, EXPONENT, Whitening
 
@@ -253,3 +257,21 @@ def test_the_last_videos_used_are_kept():
     for video_id in (1, 2, 1, 3, 1, 2):  # 3 drives out 2, which was used before 1
         videos(video_id)
     assert asked_for == [0, 1, 2, 3, 2]
+
+
+def test_a_corpus_searched_in_groups_gives_the_same_moments(monkeypatch):
+    random = np.random.default_rng(0)
+    frames = [
+        VideoFrames.of(key, unit(random.standard_normal((n, 8)))) for key, n in enumerate((40, 200, 1, 75, 90))
+    ]
+    rows = {f.video_id: VideoRow(f.video_id, "", (Path(f"{f.video_id}"),), len(f.vectors), 400.0) for f in frames}
+    query, settings = unit(random.standard_normal(8)), SearchSettings(min_score=-1000, top=100)
+
+    def found():
+        return search(query, Corpus(NumpyIndex(frames, 8), rows, 2.0), settings)
+
+    together = found()
+    monkeypatch.setattr("searcher.search.FRAMES_AT_ONCE", 100)
+    assert len(together) > 25
+    assert [m.score for m in found()] == pytest.approx([m.score for m in together], abs=1e-5)
+    assert [(m.video_id, m.start_seconds) for m in found()] == [(m.video_id, m.start_seconds) for m in together]
