@@ -56,7 +56,7 @@ _OLD_VERSIONS_KEPT = timedelta(hours=1)
 #: Columns of ``videos`` that libraries of older schemas lack until a writer has opened them.
 _LATER_COLUMNS = frozenset({"recorded_unix", "digest"})
 #: Of videos since the table was read; then it is read again.
-_CHANGES_KEPT = 4_096
+_CHANGES_KEPT = 1_024
 #: Ids in one SQL list.
 _IDS_PER_STATEMENT = 5_000
 
