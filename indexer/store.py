@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from indexer import fragments
 from indexer.catalogue import Catalogue, videos_schema, videos_table
 from indexer.catalogue import VideoRow as VideoRow
 from indexer.discover import printable
-from indexer.errors import REPAIR, LibraryDamagedError, VClipperError
+from indexer.errors import REPAIR, LibraryDamagedError, VClipperError, first_line
 from indexer.fragments import Fragment
 from indexer.manifest import to_json
 from indexer.storage import Storage, Where, at
@@ -34,6 +35,8 @@ from indexer.vectors import Float16, Float32, next_frame_similarity
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_log = logging.getLogger(__name__)
 
 _DOUBTFUL = "doubtful.json"
 #: Lies there while a cluster writes fragments, and after a run whose driver was killed.
@@ -390,6 +393,14 @@ class Store:
         if table.stats()["num_indices"]:  # only the version of Lance that made them is sure to keep them right
             table.optimize(cleanup_older_than=_OLD_VERSIONS_KEPT)
             return
+        try:
+            self._merge_small_files(table)
+        except Exception as error:  # LanceDB's tables may be newer than the installed pylance understands
+            _log.debug("LanceDB merges all files of %s: %s", table.name, first_line(error))
+            table.checkout_latest()
+            table.optimize(cleanup_older_than=_OLD_VERSIONS_KEPT)
+
+    def _merge_small_files(self, table: Any) -> None:
         where = (table.uri, self._storage.options)
         fragments.merge(*where, MERGED_ROWS)
         table.checkout_latest()

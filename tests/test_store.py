@@ -213,6 +213,19 @@ def test_full_files_stay_as_they_are_when_small_ones_are_merged(tmp_path, monkey
     assert Store(tmp_path, D, 2.0).count_frames() == 55
 
 
+def test_where_pylance_does_not_understand_the_table_lancedb_merges_all(tmp_path, monkeypatch):
+    def too_new(*args, **options):
+        raise OSError("LanceError(NotSupported): this dataset cannot be read by this version of Lance")
+
+    monkeypatch.setattr(store_module.fragments, "merge", too_new)
+    store, added = Store.create(tmp_path, D, 2.0), [one(number, 5) for number in range(4)]
+    for some in added:
+        store.commit([some])
+    assert store.compact(0)
+    assert (store.fragments(), store.count_frames()) == (1, 20)
+    assert [video.video_id for video in store.videos()] == [0, 1, 2, 3]
+
+
 def test_many_merged_files_are_copied_into_a_full_one(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "MERGED_ROWS", 10)
     monkeypatch.setattr(store_module, "_MAX_MERGED", 2)
