@@ -60,6 +60,15 @@ class Batcher(Generic[Item, Answer]):
         with self._lock:
             some, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
         try:
+            self._answer(some)
+        except BaseException as error:  # Ctrl-C, a panic of LanceDB's Rust core: nobody else will answer these
+            for _, answer in some:
+                if not answer.done():
+                    answer.set_exception(error)
+            raise
+
+    def _answer(self, some: Sequence[tuple[Item, Future[Answer]]]) -> None:
+        try:
             answers = self._work([item for item, _ in some])
         except Exception:
             for item, answer in some:  # one wrong item must not fail the others

@@ -105,12 +105,12 @@ def forget(library: Path) -> None:
 
 
 def is_damaged(library: Path) -> bool:
-    """Whether a snapshot lies here that is not as it was written."""
+    """Whether a snapshot lies here that is not as it was written; a last record cut short is no damage."""
     file = library / FOLDER / _FILE_NAME
     if not file.exists():
         return False
     kept = _kept(file)
-    return kept.snapshot() is None or not (kept.is_whole or kept.is_old)
+    return kept.snapshot() is None or not (kept.is_whole or kept.is_cut or kept.is_old)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class _Kept:
         records: of which each is a line of JSON and, but for older versions', the columns.
         last: the line of the last one; empty where there is none that can be read.
         digest: of the last one. list_bytes, changes_bytes: length of the first record and of all others.
-        is_whole: whether nothing else lies in the file. is_old: whether a version without records wrote it.
+        is_whole: whether nothing else lies in the file. is_cut: whether only the beginning of another record does.
+        is_old: whether a version without records wrote it.
     """
 
     records: Sequence[bytes]
@@ -130,6 +131,7 @@ class _Kept:
     list_bytes: int = 0
     changes_bytes: int = 0
     is_whole: bool = False
+    is_cut: bool = False
     is_old: bool = False
 
     def snapshot(self) -> Snapshot | None:
@@ -151,7 +153,8 @@ def _kept(file: Path) -> _Kept:
         records.append(payload)
     if records:
         first = _FRAME.size + len(records[0])
-        return _Kept(records, _head(records[-1]), digest, first, end - first, end == len(stored))
+        whole, cut = end == len(stored), _is_beginning(stored[end:])
+        return _Kept(records, _head(records[-1]), digest, first, end - first, whole, cut)
     with contextlib.suppress(ValueError):  # as older versions wrote it: one checksum and one line
         return _Kept([unchecked(stored)], _head(unchecked(stored)), is_old=True)
     return _Kept((), {})
@@ -167,6 +170,11 @@ def _sound(stored: bytes) -> Iterator[tuple[bytes, bytes, int]]:
             return
         digest, start = written, start + _FRAME.size + length
         yield digest, payload, start
+
+
+def _is_beginning(rest: bytes) -> bool:
+    """Whether this may be a record that was not written to its end."""
+    return len(rest) < _FRAME.size or len(rest) < _FRAME.size + _FRAME.unpack_from(rest)[1]
 
 
 def _digest(before: bytes, payload: bytes) -> bytes:

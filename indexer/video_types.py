@@ -80,8 +80,8 @@ class Shortcuts:
         tolerance_seconds: a frame may be shown up to this much before or after its sampled time where that is
             cheaper to decode; at most half the period. Only PyAV makes use of it, and only where packets can be
             skipped.
-        loop_filter: smooth the edges of blocks, as H.264 and HEVC want it. Without, a fifth of the time is saved,
-            and frames drift from the true ones until the next keyframe. Only PyAV can leave it out.
+        loop_filter: smooth the edges of blocks, as H.264, HEVC and VP8 want it. Without, a fifth of the time is
+            saved, and frames drift from the true ones until the next keyframe. Only PyAV can leave it out.
     """
 
     tolerance_seconds: float = 0.0

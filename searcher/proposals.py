@@ -178,7 +178,7 @@ def propose(
 
     Args:
         curves: videos through a query; their raw S_c, CFS_c and, where they have them, frame vectors are read.
-            What is computed for many at once costs less than one by one, and is the same.
+            What is computed for many at once costs less than one by one, and is the same but for rounding.
         ranker: ``fitted``, or ``formula`` for the one without fitted parameters.
         parameters: the file of the fitted ranker; None for the one that comes with the package.
 

@@ -79,3 +79,22 @@ def test_what_was_only_noted_is_answered_with_the_next_call():
     assert rounds == [[1, 2, 3]]
     assert (second(), first()) == (4, 2)
     assert rounds == [[1, 2, 3]]
+
+
+def test_what_is_no_mistake_of_an_item_reaches_all_who_wait():
+    """Ctrl-C, or a panic of LanceDB's Rust core: nobody is left waiting for an answer that will not come."""
+
+    class Panic(BaseException):
+        pass
+
+    def work(items):
+        if "boom" in items:
+            raise Panic
+        return items
+
+    ask = Batcher(work)
+    waits = [ask.later(item) for item in ("boom", "a", "b")]
+    for wait in waits:
+        with pytest.raises(Panic):
+            wait()
+    assert ask("c") == "c"

@@ -690,3 +690,21 @@ def test_a_plain_script_indexes_too(films, filled, tmp_path):
     )
     assert done.stdout == f"{len(rows_of(filled))} []\n"
     assert "Traceback" not in done.stderr
+
+
+def test_texts_of_a_query_that_fails_are_not_computed_with_the_next_one(own_films, tmp_path, monkeypatch):
+    asked = []
+    encode = ColourEncoder.encode_texts
+
+    def noted(self: ColourEncoder, texts: list[str]) -> np.ndarray:
+        asked.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(ColourEncoder, "encode_texts", noted)
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    for query in ('"red" + ./none.jpg', '"red" then ./none.jpg'):
+        with pytest.raises(InputError, match="no such file"):
+            library.search(query)
+    library.search("blue")
+    assert asked == ["blue"]

@@ -95,6 +95,26 @@ def test_a_purged_video_is_gone_for_whoever_had_the_library_open(tmp_path):
         assert [video.path.name for video in other.videos()] == ["b.mp4"]
 
 
+@pytest.mark.parametrize("searched", [False, True])
+@pytest.mark.parametrize("runs", [["red.mp4", "lime.mp4", "blue.mp4"], ["."]])
+def test_who_writes_with_a_library_open_since_before_a_purge_writes_into_the_new_tables(tmp_path, runs, searched):
+    """As `vclip watch` and a server do. Three runs leave other versions behind them than the new tables have."""
+    films = tmp_path / "films"
+    for colour in ("red", "lime", "blue"):
+        make_film(films / f"{colour}.mp4", [(colour, 4)])
+    library = open_library(tmp_path / "lib")
+    for name in runs:
+        library.index([films / name])
+    open_library(library.path).remove([films / "red.mp4"], purge=True)
+    if searched:
+        library.search("lime", settings=SHARP)
+    library.index([make_film(films / "magenta.mp4", [("magenta", 4)])])
+    for one in (library, open_library(library.path)):
+        assert [video.path.name for video in one.videos()] == ["blue.mp4", "lime.mp4", "magenta.mp4"]
+        assert one.search("magenta", settings=SHARP)[0].path.name == "magenta.mp4"
+        assert one.verify() == []
+
+
 def test_a_purge_cut_short_after_the_tables_leaves_no_old_index(tmp_path, monkeypatch):
     films = tmp_path / "films"
     gone = make_film(films / "a.mp4", [("red", 4)])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer import snapshot
+from indexer import segments, snapshot
 from indexer.checksum import checked
 from indexer.lock import writing
 from indexer.store import Store, VideoFrames, VideoRow
@@ -207,3 +207,49 @@ def test_one_of_an_older_version_is_read_and_followed(tmp_path):
     store.commit([video(3, "/films/3")])
     snapshot.save(tmp_path, store)
     assert kept(tmp_path) == store.videos()
+
+
+@pytest.mark.parametrize("missing", [1, 20, 100, 600])
+def test_a_record_cut_short_by_a_kill_is_no_damage(tmp_path, missing):
+    library = open_library(tmp_path / "lib")
+    for colour in ("red", "lime"):
+        library.index([make_film(tmp_path / f"{colour}.mp4", [(colour, 4)])])
+    file = library.path / FILE
+    last = len(snapshot._kept(file).records[-1])
+    file.write_bytes(file.read_bytes()[: -min(missing, last)])
+    again = open_library(library.path)
+    assert again.verify() == []
+    assert [video.path.name for video in again.videos()] == ["lime.mp4", "red.mp4"]
+    again.index([make_film(tmp_path / "blue.mp4", [("blue", 4)])])
+    assert len(open_library(library.path).videos()) == 3
+
+
+def test_a_search_does_not_take_an_older_state_for_the_one_that_a_killed_run_left(tmp_path, monkeypatch):
+    """The run commits between the search's look at the tables and its lock, and ends before the index is made."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(store):
+        raise Killed
+
+    def index_and_die(colour: str) -> None:
+        other = open_library(tmp_path / "lib")
+        monkeypatch.setattr(other, "_bring_along", killed)
+        with pytest.raises(Killed):
+            other.index([make_film(tmp_path / f"{colour}.mp4", [(colour, 4)])])
+
+    def look_meanwhile(*args):
+        monkeypatch.setattr(segments, "load_if_current", look)
+        index_and_die("blue")
+        return look(*args)
+
+    open_library(tmp_path / "lib").index([make_film(tmp_path / "red.mp4", [("red", 4)])])
+    index_and_die("lime")
+    look = segments.load_if_current
+    monkeypatch.setattr(segments, "load_if_current", look_meanwhile)
+    open_library(tmp_path / "lib").search("red")
+    fresh = open_library(tmp_path / "lib")
+    assert [video.path.name for video in fresh.videos()] == ["blue.mp4", "lime.mp4", "red.mp4"]
+    assert "blue.mp4" in {moment.path.name for moment in fresh.search("blue")}
+    assert fresh.verify() == []

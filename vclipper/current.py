@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from indexer import cache, index_choice, manifest, segments, snapshot, table_index
 from indexer.batcher import BatchedIndex
@@ -15,6 +15,8 @@ from indexer.lock import writing
 from indexer.storage import TABLES, Folder, Storage
 from indexer.store import Store, VideoRow
 from searcher.search import Corpus
+
+Read = TypeVar("Read")
 
 
 class Current:
@@ -28,7 +30,7 @@ class Current:
     def __init__(self, storage: Storage, folder: Callable[[], Path]) -> None:
         self._storage, self._folder = storage, folder
         self._lock = threading.RLock()
-        self._tables_inode = 0
+        self._tables_mark: tuple[int, int] | None = None
         self._index_mark: tuple[int, ...] = ()
         self.forget()
 
@@ -57,6 +59,7 @@ class Current:
     def store(self) -> Store:
         """The tables; errors as :func:`indexer.manifest.load` and :class:`indexer.store.Store` say."""
         with self._lock:
+            self._notice_new_tables()
             if self._store is None:
                 made = manifest.load(self._storage)
                 self._store = Store(self._storage, made.dimension, made.period_seconds)
@@ -64,8 +67,24 @@ class Current:
 
     def videos(self) -> list[VideoRow]:
         """The videos of the library, by path."""
+        return self._as_it_is(self._videos)
+
+    def corpus(self) -> Corpus:
+        """Index and videos; the index is brought up to date where it is not."""
         with self._lock:
-            self._notice_new_tables()
+            return self._as_it_is(self._searched)
+
+    def _as_it_is(self, read: Callable[[], Read]) -> Read:
+        """What ``read`` finds, once more where another process put new tables in place while it read the old."""
+        self._notice_new_tables()
+        try:
+            return read()
+        except LibraryDamagedError:
+            if not self._notice_new_tables():
+                raise
+            return read()
+
+    def _videos(self) -> list[VideoRow]:
         state = snapshot.tables_state(self._folder())
         if state and (found := snapshot.load(self._folder(), state)):
             return found.videos
@@ -73,26 +92,23 @@ class Current:
         store.refresh()
         return store.videos()
 
-    def corpus(self) -> Corpus:
-        """Index and videos; the index is brought up to date where it is not."""
-        with self._lock:
-            self._notice_new_tables()
-            self._notice_new_index()
-            if corpus := self._at_rest():
-                return corpus
-            store = self.store()
-            store.refresh()
-            if self._corpus is None or self._versions != store.versions:
-                versions, videos = store.versions, store.videos()
-                self._corpus = self._searchable(self.index(store, videos), videos, store.period_seconds)
-                self._versions = versions
-            return self._corpus
+    def _searched(self) -> Corpus:
+        self._notice_new_index()
+        if corpus := self._at_rest():
+            return corpus
+        store = self.store()
+        store.refresh()
+        if self._corpus is None or self._versions != store.versions:
+            index = self.index(store)  # it may have gone on to a newer state of the tables
+            self._corpus = self._searchable(index, store.videos(), store.period_seconds)
+            self._versions = store.versions
+        return self._corpus
 
-    def index(self, store: Store, videos: Sequence[VideoRow]) -> FrameIndex:
-        """What answers searches of exactly ``videos``, all that the tables hold, brought up to date."""
+    def index(self, store: Store) -> FrameIndex:
+        """What answers searches of exactly the videos that the tables hold, brought up to date."""
         setting = self.index_type
         if setting == index_choice.TABLE:
-            return table_index.opened(self._storage, store, videos)
+            return table_index.opened(self._storage, store, store.videos())
         return index_choice.opened(self._folder(), self._follow(store), setting)
 
     def engine(self) -> tuple[FrameIndex, bool]:
@@ -113,6 +129,7 @@ class Current:
             return index
         try:
             with writing(self._folder(), "vclip search"):
+                store.refresh()  # whoever had the lock may have committed, and been killed before all was written
                 index = segments.follow(self._folder(), store)
         except (LibraryError, OSError):
             return segments.follow(self._folder(), store, persist=False)
@@ -144,15 +161,20 @@ class Current:
         by_id = {video.video_id: video for video in videos}
         return Corpus(BatchedIndex(index), by_id, period_seconds, self.whitening_file)
 
-    def _notice_new_tables(self) -> None:
-        """Another process may have put new tables in place: their versions count from the beginning again."""
+    def _notice_new_tables(self) -> bool:
+        """Whether another process put new tables in place: their versions count from the beginning again."""
         if not isinstance(self._storage, Folder):
-            return
-        with contextlib.suppress(OSError):
-            inode = (self._storage.path / TABLES).stat().st_ino
-            if self._tables_inode not in (0, inode):
+            return False
+        try:
+            status = (self._storage.path / TABLES).stat()
+        except OSError:
+            return False
+        with self._lock:
+            before, self._tables_mark = self._tables_mark, (status.st_ino, status.st_ctime_ns)
+            is_new = before is not None and before != self._tables_mark
+            if is_new:
                 self.forget()
-            self._tables_inode = inode
+        return is_new
 
     def _notice_new_index(self) -> None:
         """Another process may have made the index anew, or of another type, while the tables stayed the same."""

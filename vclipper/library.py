@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -284,8 +284,9 @@ class Library:
     @contextlib.contextmanager
     def _writer(self, what: str) -> Iterator[Store]:
         """The tables under the write lock: as the last writer left them, of this schema, without leftovers."""
-        store = self._current.store()  # before the lock is made: a wrong path stays as it is
+        self._current.store()  # before the lock is made: a wrong path stays as it is
         with writing(self.storage, what), disk_errors_said(str(self.storage)):
+            store = self._current.store()  # again: another writer may have put new tables in place
             store.refresh()
             migrate(self.storage, store)
             store.recover()
@@ -400,8 +401,12 @@ class Library:
     ) -> list[Moment]:
         videos = VideoFilter(within) if isinstance(within, str) else within
         chosen = None if videos is None else videos.choose(corpus.videos.values())
-        first = None if query is None else self._vector(query.first, templates)
-        second = self._vector(query.second, templates) if query is not None and query.second else None
+        first = second = None
+        if query is not None:
+            # Whatever may fail comes before texts are asked for: nobody would take them back.
+            pictures = self._pictures((*query.first, *query.second))
+            first = self._vector(query.first, templates, pictures)
+            second = self._vector(query.second, templates, pictures) if query.second else None
         with self._searching:
             vector = self._shown(image, like, corpus) if first is None else first()
             if query is None or second is None:
@@ -478,17 +483,23 @@ class Library:
         return self._embed(query.first, templates)
 
     def _embed(self, terms: tuple[Term, ...], templates: Sequence[str]) -> Float32:
-        return self._vector(terms, templates)()
+        return self._vector(terms, templates, self._pictures(terms))()
 
-    def _vector(self, terms: tuple[Term, ...], templates: Sequence[str]) -> Callable[[], Float32]:
+    def _pictures(self, terms: Iterable[Term]) -> dict[Term, Image]:
+        return {term: self._open_picture(term.value) for term in terms if term.is_picture}
+
+    def _vector(
+        self, terms: tuple[Term, ...], templates: Sequence[str], pictures: Mapping[Term, Image]
+    ) -> Callable[[], Float32]:
         """A sum's vector, when it is called for; its texts are known to the model from now on."""
-        vectors = {term: self._of_term(term, templates) for term in terms}
+        vectors = {term: self._of_term(term, templates, pictures) for term in terms}
         return lambda: embed(terms, lambda term: vectors[term]())
 
-    def _of_term(self, term: Term, templates: Sequence[str]) -> Callable[[], Float32]:
+    def _of_term(
+        self, term: Term, templates: Sequence[str], pictures: Mapping[Term, Image]
+    ) -> Callable[[], Float32]:
         if term.is_picture:
-            picture = self._open_picture(term.value)
-            return lambda: self._embedding.pictures([picture])[0]
+            return lambda: self._embedding.pictures([pictures[term]])[0]
         wait = self._embedding.texts([template.replace("{}", term.value) for template in templates])
         return lambda: unit(wait().mean(axis=0))
 
@@ -661,7 +672,7 @@ class Library:
         """
         if not isinstance(self.storage, Folder):  # a machine that has not searched it yet has no index of it
             store = self._current.store()
-            self._current.index(store, store.videos())
+            self._current.index(store)
         return list(verify(self.storage, self.path, contents))
 
     def repair(self, model: str | None = None) -> Repair:

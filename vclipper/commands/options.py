@@ -72,7 +72,7 @@ def shortcut_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option(
         "--no-loop-filter",
         is_flag=True,
-        help="Decode H.264 and HEVC without smoothing blocks: a fifth faster, pictures a little off.",
+        help="Decode H.264, HEVC and VP8 without smoothing blocks: a fifth faster, pictures a little off.",
     )(command)
     return click.option(
         "--tolerance",
