@@ -135,6 +135,8 @@ def explained(index: FrameIndex, setting: str) -> str:
         return f"{index.kind} ({why}; the newest {newest:,} frames exactly{old})"
     if isinstance(index, FlatIndex):
         missing = "" if kind == EXACT else f"; {kind} is not made yet: vclip reindex"
+        if kind == EXACT and setting not in (AUTO, EXACT):
+            missing = f"; it begins above {codes.TAIL_ROWS:,} frames"
         return f"{index.kind} ({why}; {gpu_reason() or 'larger than the memory of the GPUs'}{missing})"
     return f"{index.kind} ({why})"
 

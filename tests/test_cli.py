@@ -108,6 +108,7 @@ def test_index_json(lib, films, vclip):
         (["search", "red", "--min-length", "20", "--max-length", "10"], "is more than --max-length 10"),
         (["search", "red", "--after", "2024-02", "--before", "2024-01"], "does not lie before"),
         (["search", "red", "--after", "soon"], "'soon' is not a date"),
+        (["search", "red", "--export", "x.otoi"], "no format's files are called x.otoi. There are ."),
         (["reindex", "--index-type", "tree"], "there is no index type 'tree'"),
         (["index", "FILMS", "--index-type", "tree"], "there is no index type 'tree'"),
         (["search", "red", "--model", "other"], "made with model"),
@@ -293,6 +294,7 @@ def test_index_type_is_kept_and_told(filled, films, vclip):
     assert "chosen by size" in vclip("info")[1].replace("\n", " ")
     code, out, _ = vclip("reindex", "--index-type", "hnsw")
     assert (code, "hnsw is set" in out) == (0, True)
+    assert "it begins above 262,144 frames" in out.replace("\n", " ")
     assert "hnsw is set" in vclip("info", "--json")[1]
     assert vclip("index", films, "--index-type", "exact")[0] == 0
     assert "exact is set" in vclip("reindex")[1]

@@ -47,7 +47,7 @@ def video_called(name: str, videos: Iterable[VideoRow]) -> VideoRow:
     found = exact or [v for v in videos if any(str(p).endswith(f"/{name}") for p in v.paths)]
     if len(found) != 1:
         problem = "is not in the library" if not found else f"could be {len(found)} videos"
-        raise InputError(f"{name or 'no video'} {problem}", "Write --like VIDEO@TIME; see the paths: vclip list")
+        raise InputError(f"{name or 'no video'} {problem}", "Give a path or the end of one: vclip list shows them")
     return found[0]
 
 

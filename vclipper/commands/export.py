@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from vclipper.library import Library
 
 _FILES_LISTED = 20
+#: As of files: ".otoi", not "2026.11.24" or "clips/".
+_FILE_ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,5}$")
 
 
 class Wish(NamedTuple):
@@ -74,11 +77,21 @@ def wish_of(
 
 
 def _format_of(target: str) -> str:
-    """The format whose suffix a file's name ends with, the longest one; clips where there is none."""
+    """The format whose suffix a file's name ends with, the longest one; clips for a folder.
+
+    Raises:
+        InputError: a name that ends as no format's files do, where there is no such folder.
+    """
     from vclipper.export import FORMATS
 
     fitting = [one for one in FORMATS.values() if one.suffix and target.lower().endswith(one.suffix)]
-    return max(fitting, key=lambda one: len(one.suffix), default=FORMATS["clips"]).name
+    if fitting:
+        return max(fitting, key=lambda one: len(one.suffix)).name
+    if _FILE_ENDING.search(target) and not Path(target).is_dir():
+        endings = ", ".join(dict.fromkeys(one.suffix for one in FORMATS.values() if one.suffix))
+        hint = f"There are {endings}; for a folder of clips: --format clips"
+        raise InputError(f"no format's files are called {Path(target).name}", hint)
+    return FORMATS["clips"].name
 
 
 def export_all(moments: Sequence[ExportMoment], target: str, wish: Wish, to_stderr: bool = False) -> int:

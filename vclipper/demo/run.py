@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -113,9 +115,10 @@ def _since(started: float) -> str:
 
 
 def _what_next(folder: Path) -> str:
+    vclip = "vclip" if shutil.which("vclip") else short_path(Path(sys.executable).parent / "vclip")
     return f"""Search these films yourself:
-  vclip search --library {short_path(folder)}/library {OPTIONS} "a red circle"
+  {vclip} search --library {short_path(folder)}/library {OPTIONS} "a red circle"
 Your own videos (the first run downloads the default model, 600 MB):
-  vclip index ~/Videos
-  vclip search "man in yellow blanket"
-After `make demo`, vclip is .venv/bin/vclip; see README.md for more."""
+  {vclip} index ~/Videos
+  {vclip} search "man in yellow blanket"
+See README.md for more."""
