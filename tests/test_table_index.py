@@ -249,7 +249,7 @@ def test_new_rows_are_put_into_the_index_without_training_again(tmp_path, small,
     index = table_index.follow(Folder(tmp_path), store, store.videos())
     assert (index.rows, index.coded_rows) == (6_400, 6_400)
     everything = [*VIDEOS, *few, *many]
-    # 0.86 to 0.89 with lists that were drawn, at random, before these rows came; without these rows it would be 0.6.
+    # 0.86 to 0.89 with lists drawn at random before these rows came; without them it would be about 0.6.
     assert recall(index.search(QUERIES, 50), NumpyIndex(everything, D).search(QUERIES, 50)) >= 0.75
 
 
