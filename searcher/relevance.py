@@ -213,36 +213,22 @@ def answers(
     Returns:
         (spaces, b, v) float32.
     """
-    ends = np.cumsum([len(one) for one in vectors])
-    cuts = np.flatnonzero(np.diff(ends // max(1, _AT_ONCE // len(queries)))) + 1
-    groups = [slice(a, b) for a, b in pairwise([0, *cuts.tolist(), len(videos)])]
-    found = [_answers(queries, whitening, videos[some], vectors[some], best_frames) for some in groups]
-    return np.concatenate(found, axis=2)
-
-
-def _answers(
-    queries: Float32,
-    whitening: Whitening | None,
-    videos: Sequence[Prepared],
-    vectors: Sequence[Float32],
-    best_frames: int,
-) -> Float32:
     # The vectors are read from memory once for both spaces, which is most of the time that a query takes here.
     sought, offsets = queries, np.zeros((len(queries), 1), np.float32)
     if whitening is not None:
         seen = whitening.sought(queries)
-        sought, offsets = (
-            np.concatenate((queries, seen)),
-            np.concatenate((offsets, (seen @ whitening.mean)[:, None])),
-        )
-    products = np.concatenate([sought @ one.T for one in vectors], axis=1) - offsets
-    spaces = zip(*(video.spaces for video in videos), strict=True)
-    return np.stack(
-        [
-            _in_one_space(products[i * len(queries) :][: len(queries)], some, best_frames)
-            for i, some in enumerate(spaces)
-        ]
-    )
+        sought = np.concatenate((queries, seen))
+        offsets = np.concatenate((offsets, (seen @ whitening.mean)[:, None]))
+    ends = np.cumsum([len(one) for one in vectors])
+    cuts = np.flatnonzero(np.diff(ends // max(1, _AT_ONCE // len(queries)))) + 1
+    groups = [slice(a, b) for a, b in pairwise([0, *cuts.tolist(), len(videos)])]
+    found = []
+    for some in groups:
+        products = np.concatenate([sought @ one.T for one in vectors[some]], axis=1) - offsets
+        spaces = zip(*(video.spaces for video in videos[some]), strict=True)
+        of_spaces = zip(np.split(products, len(sought) // len(queries)), spaces, strict=True)
+        found.append(np.stack([_in_one_space(*one, best_frames) for one in of_spaces]))
+    return np.concatenate(found, axis=2)
 
 
 def _in_one_space(products: Float32, videos: Sequence[Frames], best_frames: int) -> Float32:
