@@ -65,9 +65,7 @@ class IndexSettings:
     def __post_init__(self) -> None:
         for name, low in (("batch_size", 0), ("workers", 0), ("decode_timeout_seconds", 0.1), ("flush_rows", 1)):
             if getattr(self, name) < low:
-                hint = f"It must be at least {low}" + (
-                    "; 0 chooses by the machine" if name in ("batch_size", "workers") else ""
-                )
+                hint = f"It must be at least {low}" + ("; 0 chooses by the machine" if low == 0 else "")
                 raise InputError(f"{name} is {getattr(self, name)}", hint)
         if not self.tolerance_seconds >= 0:  # nor NaN
             hint = "It must lie between 0, which is exact, and half the sampling period"
