@@ -23,10 +23,11 @@ from bench.curves import Features
 from bench.datasets import Dataset, Query
 from bench.metrics import temporal_iou
 from indexer import manifest, segments
+from indexer.catalogue import VideoRow
 from indexer.lock import writing
 from indexer.manifest import Manifest
 from indexer.plan import video_id_of
-from indexer.store import Store, VideoFrames, VideoRow
+from indexer.store import Store, VideoFrames
 from indexer.vectors import Float32
 from searcher.rank import Moment
 from searcher.search import Corpus, search

@@ -24,9 +24,10 @@ from indexer.encoder import Encoder, OpenClipEncoder
 from indexer.encoding import Encoders
 from indexer.frame_index import FlatIndex, FrameHits, GpuIndex, NumpyIndex, Segment
 from indexer.frames import PictureSpec
+from indexer.probe import probe
 from indexer.store import VideoFrames
 from indexer.vectors import Float16
-from indexer.video import decode, probe
+from indexer.video import decode
 
 SIZES = (1_000_000, 10_000_000, 100_000_000)
 #: Multiply-adds of ViT-B-32 for one picture, doubled.

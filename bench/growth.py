@@ -20,10 +20,11 @@ from pathlib import Path
 from bench.speed import Grid, timed
 from bench.synthetic import CHUNK_ROWS, DIMENSION, frames_from
 from indexer import index_choice, manifest
+from indexer.catalogue import VideoRow
 from indexer.manifest import Manifest
 from indexer.plan import make_plan
 from indexer.storage import Folder
-from indexer.store import Store, VideoFrames, VideoRow
+from indexer.store import Store, VideoFrames
 from indexer.vectors import Float16
 
 PERIOD_SECONDS = 2.0

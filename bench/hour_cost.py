@@ -21,11 +21,13 @@ from bench.growth import open_store
 from bench.speed import SPEED_MODEL, Grid
 from bench.synthetic import FRAMES_PER_VIDEO, frames_from
 from indexer import segments
+from indexer.catalogue import VideoRow
 from indexer.encoder import OpenClipEncoder
 from indexer.frames import PictureSpec
-from indexer.store import VideoFrames, VideoRow
+from indexer.probe import probe
+from indexer.store import VideoFrames
 from indexer.thumbnails import ThumbnailWriter, thumbnail_spec
-from indexer.video import decode, probe
+from indexer.video import decode
 
 HOUR_SECONDS = 3600
 _PICTURE = PictureSpec()

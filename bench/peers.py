@@ -68,7 +68,8 @@ class Cost:
 
 def ours(path: Path, period_seconds: float, embed: Embed, shortcuts: Shortcuts = EXACT) -> int:
     """What a decode process and the encoder do, in one process: batches of 8."""
-    from indexer.video import decode, probe
+    from indexer.probe import probe
+    from indexer.video import decode
 
     spec = PictureSpec(_SIDE, _SIDE)
     frames = decode(path, probe(path), period_seconds, shortcuts=shortcuts)

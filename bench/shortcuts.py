@@ -14,9 +14,10 @@ from bench.speed import Grid
 from indexer.container import open_container
 from indexer.encoder import Encoder
 from indexer.packet_skipping import SampleTimes, Selection, may_skip_packets, wanted_packets
+from indexer.probe import probe
 from indexer.vectors import Float32
-from indexer.video import Shortcuts, decode, probe
-from indexer.video_types import EXACT, VideoInfo
+from indexer.video import decode
+from indexer.video_types import EXACT, Shortcuts, VideoInfo
 
 PERIOD_SECONDS = 2.0
 _STEP_SECONDS = 0.25

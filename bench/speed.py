@@ -211,8 +211,8 @@ def save_random_model(folder: Path) -> str:
 
 def make_library(folder: Path, rows: int, model: str) -> Path:
     """A library of synthetic frames, 75 to a video as in QVHighlights."""
+    from indexer.catalogue import VideoRow
     from indexer.encoder import weights_fingerprint
-    from indexer.store import VideoRow
 
     folder.mkdir(parents=True)
     store = Store.create(folder, DIMENSION, 2.0)

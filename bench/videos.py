@@ -19,10 +19,11 @@ from indexer.errors import InputError
 from indexer.lock import writing
 from indexer.manifest import Manifest
 from indexer.plan import make_plan
+from indexer.probe import probe
 from indexer.settings import IndexSettings
 from indexer.store import Store
 from indexer.vectors import Float32, next_frame_similarity, unit
-from indexer.video import decode, probe
+from indexer.video import decode
 
 TEXTS_AT_ONCE = 256
 

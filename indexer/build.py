@@ -31,7 +31,7 @@ from indexer.settings import IndexSettings
 from indexer.store import Store, VideoFrames
 from indexer.thumbnails import Thumbnails
 from indexer.vectors import Float32, UInt8
-from indexer.video import DecodeOutcome, VideoInfo
+from indexer.video_types import DecodeOutcome, VideoInfo
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,10 @@ import numpy as np
 from indexer.decode_torchcodec import why_not
 from indexer.errors import VClipperError, VideoError
 from indexer.frames import FrameBatch, PictureSpec, sample_count
+from indexer.probe import probe
 from indexer.thumbnails import ThumbnailWriter, thumbnail_spec
-from indexer.video import DecodeOutcome, Shortcuts, VideoInfo, decode, probe
-from indexer.video_types import EXACT
+from indexer.video import decode
+from indexer.video_types import EXACT, DecodeOutcome, Shortcuts, VideoInfo
 
 #: Frames of one message: few enough that a slow decoder reports in time, many enough to be cheap.
 FRAMES_PER_MESSAGE = 16

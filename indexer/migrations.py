@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from indexer import manifest
+from indexer.catalogue import VideoRow
 from indexer.container import open_container, recorded_unix
 from indexer.errors import LibraryDamagedError, VideoError
 from indexer.manifest import SCHEMA_VERSION
 from indexer.storage import Where
-from indexer.store import Store, VideoRow
+from indexer.store import Store
 
 
 def migrate(where: Where, store: Store) -> None:

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from indexer.catalogue import VideoRow
 from indexer.checksum import checked, unchecked
 from indexer.errors import LibraryDamagedError
 from indexer.frame_index import Moments
 from indexer.manifest import to_json
 from indexer.storage import Storage
-from indexer.store import Store, VideoRow
+from indexer.store import Store
 
 FOLDER = "table-index"
 #: The largest block: what is read again when one of its videos goes (256 MiB at 512 dimensions).

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from indexer.catalogue import VideoRow
 from indexer.discover import fingerprint, printable
 from indexer.errors import InputError
-from indexer.store import VideoRow
 
 
 @dataclass

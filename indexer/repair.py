@@ -22,13 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from indexer import codes, index_choice, manifest, segments, snapshot, table_index, text_tower
+from indexer.catalogue import VideoRow
 from indexer.discover import printable
 from indexer.errors import LibraryDamagedError, LibraryError
 from indexer.frame_index import FlatIndex
 from indexer.manifest import Manifest
 from indexer.rewrite import Videos, finish_swap, write_tables
 from indexer.storage import TABLES, Folder
-from indexer.store import Store, VideoFrames, VideoRow, shape_of
+from indexer.store import Store, VideoFrames, shape_of
 from indexer.thumbnails import Thumbnails
 from indexer.verify import verify
 

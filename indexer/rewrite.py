@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from indexer import manifest, segments, snapshot
+from indexer.catalogue import VideoRow
 from indexer.manifest import Manifest
 from indexer.storage import TABLES
-from indexer.store import Store, VideoFrames, VideoRow
+from indexer.store import Store, VideoFrames
 
 _NEW, _OLD = "tables.new", "tables.old"
 _ROWS_AT_ONCE = 65_536

@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from indexer.catalogue import VideoRow
 from indexer.checksum import unchecked
 from indexer.storage import write_atomically
-from indexer.store import Store, VideoRow
+from indexer.store import Store
 
 FOLDER = "start"
 _FILE_NAME = "videos.json"

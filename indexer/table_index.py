@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer import coders
+from indexer.catalogue import VideoRow
 from indexer.frame_index import FrameHits, Moments, is_member, merge, search_threads, sorted_ids
 from indexer.manifest import to_json
 from indexer.moment_blocks import FOLDER, MomentBlocks, moments_of
 from indexer.recent import Recent
 from indexer.storage import Storage
-from indexer.store import Store, VideoFrames, VideoRow
+from indexer.store import Store, VideoFrames
 from indexer.table_search import Nearest
 from indexer.vectors import Float32
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from indexer import codes, index_choice, manifest, moment_blocks, segments, snapshot, table_index, text_tower
+from indexer.catalogue import VideoRow
 from indexer.discover import fingerprint, printable
 from indexer.errors import LibraryDamagedError, LibraryMismatchError, VClipperError
 from indexer.frame_index import FlatIndex, Moments
 from indexer.moment_blocks import MomentBlocks
 from indexer.plan import video_id_of
 from indexer.storage import Storage, Where, at
-from indexer.store import Store, VideoFrames, VideoRow
+from indexer.store import Store, VideoFrames
 from indexer.thumbnails import Thumbnails
 from indexer.vectors import next_frame_similarity
 

@@ -1,4 +1,4 @@
-"""Open, probe and decode one video: the frames shown at 0, T, 2T … seconds.
+"""Choose a decoder for a video and decode it: the frames shown at 0, T, 2T … seconds.
 
 Times are presentation times relative to the first frame shown, never a frame's number divided by a
 rate. PyAV decodes, and of most files only what the sampled frames need; decord jumps to them in files where
@@ -26,30 +26,15 @@ from indexer.decode_torchcodec import TorchcodecGaveUpError, torchcodec_samples
 from indexer.errors import InputError, VideoError
 from indexer.frames import check_tolerance, sample_times
 from indexer.packet_skipping import may_skip_packets
-from indexer.probe import probe
 from indexer.video_types import (
     EXACT,
     DecodeOutcome,
     DecoderName,
-    DurationSource,
     Progress,
     SampledFrame,
     Shortcuts,
     VideoInfo,
 )
-
-__all__ = [
-    "DecodeOutcome",
-    "DecoderName",
-    "Decoding",
-    "DurationSource",
-    "SampledFrame",
-    "Shortcuts",
-    "VideoInfo",
-    "choose_decoder",
-    "decode",
-    "probe",
-]
 
 Decoding = Generator[SampledFrame, None, DecodeOutcome]
 """Frames one at a time, and at the end how it ended."""

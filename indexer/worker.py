@@ -16,6 +16,7 @@ from pathlib import Path
 
 from indexer import manifest
 from indexer.build import Indexed, Pipeline, Progress
+from indexer.catalogue import VideoRow
 from indexer.encoder import Encoder
 from indexer.errors import LibraryError, VClipperError
 from indexer.fragments import Fragment
@@ -23,7 +24,7 @@ from indexer.manifest import Manifest
 from indexer.plan import Job
 from indexer.settings import IndexSettings
 from indexer.storage import Storage
-from indexer.store import Store, VideoRow
+from indexer.store import Store
 
 #: What a lost worker can cost: finished videos are written at the latest after this time.
 FLUSH_SECONDS = 20.0

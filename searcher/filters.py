@@ -13,8 +13,8 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
+from indexer.catalogue import VideoRow
 from indexer.errors import InputError
-from indexer.store import VideoRow
 
 _DATE_FORMATS = ("%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 

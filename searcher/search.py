@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.catalogue import VideoRow
 from indexer.frame_index import FrameIndex, similarity_range
 from indexer.recent import Remembered
-from indexer.store import VideoRow
 from searcher.candidates import candidates
 from searcher.postprocess import postprocess
 from searcher.rank import Moment, Ranked, best_first, best_score, cut_off, directions, moment_scores

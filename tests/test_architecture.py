@@ -63,6 +63,38 @@ def test_the_check_sees_a_forbidden_import(tmp_path):
     assert imports(bad) & FORBIDDEN["indexer"] == {"vclipper", "click"}
 
 
+def names_made_in(path: Path) -> set[str]:
+    """What a module binds itself, anywhere: what it only imports is not among it."""
+    made: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            made.add(node.id)
+    return made
+
+
+MODULES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts): file
+    for package in (*FORBIDDEN, "vclipper", "tests")
+    for file in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def test_what_is_imported_comes_from_where_it_is_made():
+    # A package's __init__ may gather names: it is no module of this list (its key would end in __init__).
+    made = {module: names_made_in(file) for module, file in MODULES.items()}
+    astray = [
+        f"{module}: {alias.name} of {node.module}"
+        for module, file in MODULES.items()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module in made
+        for alias in node.names
+        if alias.name not in made[node.module]
+    ]
+    assert astray == []
+
+
 def test_only_the_library_wires_things_together():
     wired = {"indexer", "searcher"}
     both = [f.name for f in (ROOT / "vclipper").glob("*.py") if wired <= imports(f)]

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from indexer import codes, index_choice, table_index
+from indexer.catalogue import VideoRow
 from indexer.coders import CODERS, list_count
 from indexer.errors import InputError, LibraryDamagedError
 from indexer.frame_index import FlatIndex, FrameHits, FrameIndex, NumpyIndex, Segment
 from indexer.settings import INDEX_TYPES, IndexSettings
 from indexer.storage import Folder
-from indexer.store import Store, VideoFrames, VideoRow
+from indexer.store import Store, VideoFrames
 from indexer.vectors import unit
 
 D = 32

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from indexer.catalogue import VideoRow
 from indexer.errors import InputError
-from indexer.store import VideoRow
 from searcher.filters import VideoFilter, parse_date
 
 

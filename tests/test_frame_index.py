@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from indexer import frame_index, segments, table_index
+from indexer.catalogue import VideoRow
 from indexer.errors import LibraryDamagedError
 from indexer.frame_index import (
     FlatIndex,
@@ -23,7 +24,7 @@ from indexer.frame_index import (
     similarity_range,
 )
 from indexer.storage import Folder
-from indexer.store import Store, VideoFrames, VideoRow
+from indexer.store import Store, VideoFrames
 from indexer.table_index import TableIndex
 from indexer.vectors import unit
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indexer.catalogue import VideoRow
 from indexer.frame_index import Moments, NumpyIndex
 from indexer.recent import Remembered
-from indexer.store import VideoFrames, VideoRow
+from indexer.store import VideoFrames
 from indexer.vectors import Float32, unit
 from searcher.relevance import (
     CHANCE_WEIGHT,
@@ -27,13 +28,12 @@ from searcher.relevance import (
     best_combinations,
     best_stretches,
     chance,
-    random_vectors,
     relevances,
 )
 from searcher.search import Corpus, search
 from searcher.settings import SearchSettings
 from searcher.structure import Floats
-from searcher.whitening import AXES, EXPONENT, Whitening
+from searcher.whitening import AXES, EXPONENT, Whitening, random_vectors
 
 X, Y, Z = np.eye(3, dtype=np.float32)
 

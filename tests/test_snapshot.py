@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from indexer import segments, snapshot
+from indexer.catalogue import VideoRow
 from indexer.checksum import checked
 from indexer.lock import writing
-from indexer.store import Store, VideoFrames, VideoRow
+from indexer.store import Store, VideoFrames
 from tests.fakes import make_film, open_library
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from indexer import store as store_module
+from indexer.catalogue import VideoRow
 from indexer.errors import LibraryDamagedError
-from indexer.store import Store, VideoFrames, VideoRow
+from indexer.store import Store, VideoFrames
 from indexer.vectors import unit
 
 D = 8

@@ -25,9 +25,10 @@ from indexer.errors import InputError
 from indexer.frames import SLACK_SECONDS, sample_count
 from indexer.packet_skipping import SampleTimes, Selection, wanted_packets
 from indexer.picture import upright
+from indexer.probe import probe
 from indexer.settings import IndexSettings
-from indexer.video import VideoInfo, decode, probe
-from indexer.video_types import Progress, Shortcuts
+from indexer.video import decode
+from indexer.video_types import Progress, Shortcuts, VideoInfo
 from tests import media
 from tests.fake_ray import FakeNode, FakeRay
 from tests.fakes import load_fake, make_film, open_library, rows_of

@@ -19,7 +19,8 @@ from indexer.decode_torchcodec import TensorPicture, why_not
 from indexer.decoders import Decoded, Failed, Finished, decode_all
 from indexer.encoder import encode_images
 from indexer.frames import PictureSpec, fit_picture
-from indexer.video import choose_decoder, probe
+from indexer.probe import probe
+from indexer.video import choose_decoder
 from indexer.video_types import VideoInfo
 from tests.fakes import make_film
 from vclipper.models import load_encoder

@@ -28,8 +28,9 @@ from indexer.errors import InputError, VideoError
 from indexer.frames import PictureSpec, ResizeMode, fit_picture, sample_count
 from indexer.keyframes import is_disposable
 from indexer.packet_skipping import NotAsExpectedError, SampleTimes, Selection, wanted_packets
-from indexer.video import DecodeOutcome, VideoInfo, choose_decoder, decode, probe
-from indexer.video_types import Progress
+from indexer.probe import probe
+from indexer.video import choose_decoder, decode
+from indexer.video_types import DecodeOutcome, Progress, VideoInfo
 from tests import media
 
 DECORD_IS_HERE = video._has_decord()

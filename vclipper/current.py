@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from indexer import cache, index_choice, manifest, segments, snapshot, table_index
 from indexer.batcher import BatchedIndex
+from indexer.catalogue import VideoRow
 from indexer.errors import LibraryDamagedError, LibraryError
 from indexer.frame_index import FlatIndex, FrameIndex
 from indexer.lock import writing
 from indexer.storage import TABLES, Folder, Storage
-from indexer.store import Store, VideoRow
+from indexer.store import Store
 from searcher.search import Corpus
 
 Read = TypeVar("Read")

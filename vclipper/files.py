@@ -13,9 +13,9 @@ from collections import OrderedDict
 from io import FileIO
 from pathlib import Path
 
+from indexer.catalogue import VideoRow
 from indexer.discover import fingerprint_of, open_regular
 from indexer.errors import InputError, VideoError
-from indexer.store import VideoRow
 
 _REMEMBERED = 10_000
 _Identity = tuple[int, int, int, int, int]

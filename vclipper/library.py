@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from indexer import cache, index_choice, manifest, segments
 from indexer.backends import AUTO
 from indexer.build import IndexReport, OnProgress, carry_out, index_files
+from indexer.catalogue import VideoRow
 from indexer.devices import device_of_a_worker
 from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder
@@ -28,7 +29,7 @@ from indexer.rewrite import write_tables
 from indexer.settings import IndexSettings, check_index_type, period_of
 from indexer.stills import pictures_at
 from indexer.storage import TABLES, Folder, Where, at
-from indexer.store import Store, VideoRow
+from indexer.store import Store
 from indexer.thumbnails import Thumbnails
 from indexer.vectors import Float32, unit
 from indexer.verify import Problem, verify

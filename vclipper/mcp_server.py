@@ -15,11 +15,11 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
 from indexer.errors import InputError, VClipperError
-from vclipper import __version__
+from vclipper import SearchSettings, __version__
 from vclipper.export import FORMATS, ExportMoment, ExportOptions, export
 from vclipper.files import Files
 from vclipper.footage import LibraryFootage
-from vclipper.library import Library, SearchSettings
+from vclipper.library import Library
 from vclipper.output import moment_dict
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from indexer.catalogue import VideoRow
 from indexer.errors import InputError
-from indexer.store import VideoRow
 
 
 def video_and_time(like: str) -> tuple[str, float]:

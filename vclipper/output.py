@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from indexer.build import FileNote, IndexReport
+    from indexer.catalogue import VideoRow
     from indexer.relink import Relinking
-    from indexer.store import VideoRow
     from indexer.verify import Problem
     from searcher.rank import Moment
     from vclipper.library import LibraryInfo

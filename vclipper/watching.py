@@ -15,8 +15,8 @@ from indexer.watch import Watcher, WatchSettings
 
 if TYPE_CHECKING:
     from indexer.build import IndexReport, Progress
+    from indexer.catalogue import VideoRow
     from indexer.settings import IndexSettings
-    from indexer.store import VideoRow
     from vclipper.library import Library
 
 #: How often files, the pause mark and the stop signal are looked at.

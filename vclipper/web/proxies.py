@@ -16,11 +16,11 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from indexer.catalogue import VideoRow
 from indexer.decode_pyav import frames_in_order
 from indexer.errors import VClipperError, VideoError
 from indexer.picture import upright
 from indexer.probe import probe
-from indexer.store import VideoRow
 from indexer.video_types import Progress, VideoInfo
 from vclipper.export.sound import sound_of
 from vclipper.export.source import Cut, whole_video

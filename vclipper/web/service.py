@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from indexer import cache, manifest
 from indexer.backends import AUTO
+from indexer.catalogue import VideoRow
 from indexer.encoder import Encoder
 from indexer.storage import Where
-from indexer.store import VideoRow
 from vclipper.files import Files
 from vclipper.library import Library
 from vclipper.models import LoadEncoder, load_encoder, with_backend

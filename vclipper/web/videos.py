@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from indexer.catalogue import VideoRow
 from indexer.discover import printable
-from indexer.store import VideoRow
 from vclipper.files import is_online
 from vclipper.web.schemas import Video
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from indexer.store import VideoRow
+from indexer.catalogue import VideoRow
 from vclipper.web.ranges import file_response
 from vclipper.web.routes import Shared
 from vclipper.web.schemas import MAX_SECONDS, VideoId

@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from fastapi import APIRouter, Request, Response
 
-from indexer.store import VideoRow
+from indexer.catalogue import VideoRow
 from vclipper.files import AwayError
 from vclipper.web.errors import NotFoundError
 from vclipper.web.proxies import ProxyState, Unplayable, told
