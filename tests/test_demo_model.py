@@ -12,18 +12,10 @@ import pytest
 import torch
 
 from vclipper.demo import train
-from vclipper.demo.render import (
-    Backdrop,
-    Jitter,
-    Scene,
-    Thing,
-    draw_scene,
-    is_held_out,
-    random_jitter,
-    random_scene,
-    scene_caption,
-    vary_scene,
-)
+from vclipper.demo.captions import scene_caption
+from vclipper.demo.random_scenes import is_held_out, random_scene, vary_scene
+from vclipper.demo.render import Jitter, draw_scene, random_jitter
+from vclipper.demo.scene import Backdrop, Scene, Thing
 from vclipper.demo.train import MODEL_DIR, WEIGHTS_NAME, Settings, distinct_scenes, evaluate
 from vclipper.demo.train import train as train_model
 
@@ -111,5 +103,5 @@ def test_drawing_repeats_exactly_and_jitter_changes_it() -> None:
 
 
 def test_rendering_and_videos_do_not_import_torch() -> None:
-    code = "import sys, vclipper.demo.render, vclipper.demo.videos; sys.exit('torch' in sys.modules)"
+    code = "import sys, vclipper.demo.random_scenes, vclipper.demo.videos; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

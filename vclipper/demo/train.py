@@ -29,18 +29,10 @@ from safetensors.torch import save
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from vclipper.demo.render import (
-    Caption,
-    Rng,
-    Scene,
-    draw_scene,
-    is_held_out,
-    random_jitter,
-    random_scene,
-    scene_caption,
-    scene_facts,
-    vary_scene,
-)
+from vclipper.demo.captions import Caption, scene_caption, scene_facts
+from vclipper.demo.random_scenes import is_held_out, random_scene, vary_scene
+from vclipper.demo.render import draw_scene, random_jitter
+from vclipper.demo.scene import Rng, Scene
 
 CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAME = "open_clip_model.safetensors"

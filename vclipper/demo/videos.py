@@ -16,7 +16,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from vclipper.demo.render import Backdrop, Jitter, Rng, Scene, Thing, draw_scene, random_jitter
+from vclipper.demo.render import Jitter, draw_scene, random_jitter
+from vclipper.demo.scene import Backdrop, Rng, Scene, Thing
 
 WIDTH, HEIGHT = 320, 240
 FRAME_RATES = (25, 24, 30)
