@@ -50,7 +50,8 @@ def wanted_packets(container: Any, stream: Any, info: VideoInfo, selection: Sele
         for packet in (first, *leading):
             selection.add(packet, is_disposable(packet, *kind))
             yield from selection.ripe()
-    yield from selection.close_group(selection.end_seconds)
+    # Sample 0 is taken of the shortest picture too.
+    yield from selection.close_group(max(selection.end_seconds, 2 * SLACK_SECONDS))
 
 
 def _with_leading(packets: Iterable[Any], codec: str, extradata: bytes | None) -> Iterator[list[Any]]:

@@ -23,8 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer import fragments
-from indexer.catalogue import Catalogue, videos_schema, videos_table
-from indexer.catalogue import VideoRow as VideoRow
+from indexer.catalogue import Catalogue, VideoRow, videos_schema, videos_table
 from indexer.discover import printable
 from indexer.errors import REPAIR, LibraryDamagedError, VClipperError, first_line
 from indexer.fragments import Fragment

@@ -231,6 +231,15 @@ def test_any_period(name: str, period_seconds: float, made: Made) -> None:
     assert read_all(clip.path, period_seconds)[0] == clip.expected(period_seconds)
 
 
+@pytest.mark.parametrize("frame_count", [1, 3])
+def test_the_shortest_picture_is_one_sample(frame_count: int, tmp_path: Path) -> None:
+    recipe = replace(
+        media.RECIPES["mp4-h264-no-b-frames"], frames_per_second=Fraction(10_000), frame_count=frame_count
+    )
+    clip = media.make(tmp_path / "flash.mp4", recipe)  # at most 0.3 ms: less than the slack of times
+    assert read_all(clip.path, 0.5)[0] == clip.expected(0.5) == [frame_count - 1]
+
+
 def test_packets_that_nobody_sees_are_not_decoded(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     only_pyav(monkeypatch)
     clip = made("mp4-h264")
