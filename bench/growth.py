@@ -248,5 +248,6 @@ def draw(runs: Sequence[Run], file: Path) -> None:
         axes.plot([group[0].rows for group in groups], medians, marker="o", color=colour, label=label)
     axes.set(xlabel="frames in the library", ylabel="processor ms a run", xscale="log", ylim=(0, None))
     axes.legend()
+    file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
     pyplot.close(figure)

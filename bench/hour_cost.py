@@ -171,5 +171,6 @@ def draw(costs: Sequence[HourCost], encode_seconds: float, file: Path) -> None:
     axes.set_xticks(list(sizes), list(sizes.values()))
     axes.minorticks_off()
     axes.legend()
+    file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
     pyplot.close(figure)

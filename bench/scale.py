@@ -425,6 +425,7 @@ def draw(by_rows: Mapping[int, Sequence[Result]], file: Path) -> None:
     above.grid(alpha=0.3)
     below.grid(alpha=0.3)
     figure.legend(loc="outside right upper")
+    file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
     pyplot.close(figure)
 

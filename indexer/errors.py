@@ -4,6 +4,7 @@
 
     VClipperError
     ├── InputError            a path, a query, an image or an option that cannot be used
+    │   └── SettingError           a setting out of its bounds
     ├── VideoError            one file that cannot be decoded (the run goes on without it)
     ├── ModelError            a model that cannot be loaded
     └── LibraryError          the library directory is missing, empty or not a library
@@ -62,6 +63,19 @@ class VClipperError(Exception):
 
 class InputError(VClipperError):
     """A path, query, image or option that cannot be used."""
+
+
+class SettingError(InputError):
+    """A setting out of its bounds: the message begins with its name in the Python API."""
+
+    @property
+    def setting(self) -> str:
+        """The setting's name."""
+        return self.message.split(" ", 1)[0]
+
+    def called(self, name: str) -> SettingError:
+        """The same under another name, such as the option's that was typed."""
+        return SettingError(name + self.message.removeprefix(self.setting), self.hint)
 
 
 class VideoError(VClipperError):

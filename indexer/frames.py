@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from indexer.errors import InputError
+from indexer.errors import InputError, SettingError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -50,10 +50,10 @@ def sample_times(duration_seconds: float, period_seconds: float) -> npt.NDArray[
 
 
 def check_tolerance(tolerance_seconds: float, period_seconds: float) -> None:
-    """Raise InputError unless pictures may be taken so far off their times: 0 to half the period."""
+    """Raise SettingError unless pictures may be taken so far off their times: 0 to half the period."""
     if not 0 <= tolerance_seconds <= period_seconds / 2:
-        raise InputError(
-            f"the tolerance is {tolerance_seconds:g} seconds",
+        raise SettingError(
+            f"tolerance_seconds is {tolerance_seconds:g}",
             f"With a picture every {period_seconds:g} seconds it must lie between 0 and {period_seconds / 2:g}",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from indexer.errors import InputError
+from indexer.errors import InputError, SettingError
 from indexer.video_types import Shortcuts
 
 DEFAULT_FPS = 0.5
@@ -45,7 +45,7 @@ class IndexSettings:
         index_type: the kind of search index that the library has from now on; None leaves it as it is.
 
     Raises:
-        InputError: a value out of its bounds.
+        SettingError: a value out of its bounds.
     """
 
     batch_size: int = 0
@@ -66,10 +66,10 @@ class IndexSettings:
         for name, low in (("batch_size", 0), ("workers", 0), ("decode_timeout_seconds", 0.1), ("flush_rows", 1)):
             if getattr(self, name) < low:
                 hint = f"It must be at least {low}" + ("; 0 chooses by the machine" if low == 0 else "")
-                raise InputError(f"{name} is {getattr(self, name)}", hint)
+                raise SettingError(f"{name} is {getattr(self, name)}", hint)
         if not self.tolerance_seconds >= 0:  # nor NaN
             hint = "It must lie between 0, which is exact, and half the sampling period"
-            raise InputError(f"tolerance_seconds is {self.tolerance_seconds}", hint)
+            raise SettingError(f"tolerance_seconds is {self.tolerance_seconds}", hint)
         if self.index_type is not None:
             check_index_type(self.index_type)
 
@@ -92,11 +92,11 @@ def period_of(fps: float | None) -> float:
     """Sampling period in seconds for ``fps`` sampled frames per second; None means the default.
 
     Raises:
-        InputError: not within 1/60 … 60.
+        SettingError: not within 1/60 … 60.
     """
     fps = DEFAULT_FPS if fps is None else fps
     if not 1 / 60 <= fps <= 60:
-        raise InputError(f"--fps is {fps:g}", "It must lie between 1/60 (one frame a minute) and 60")
+        raise SettingError(f"fps is {fps:g}", "It must lie between 1/60 (one frame a minute) and 60")
     return 1.0 / fps
 
 

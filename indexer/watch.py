@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.discover import find_videos, is_video_name, printable
-from indexer.errors import InputError
+from indexer.errors import InputError, SettingError
 from indexer.ignore import FILE_NAME, Ignores
 
 #: Size, time of the last change in nanoseconds, inode.
@@ -43,7 +43,7 @@ class WatchSettings:
     def __post_init__(self) -> None:
         for name in ("settle_seconds", "poll_seconds", "rescan_seconds"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"{name} is {getattr(self, name)}", "It must be 0 or more")
+                raise SettingError(f"{name} is {getattr(self, name)}", "It must be 0 or more")
 
 
 class Watcher:

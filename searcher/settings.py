@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from indexer.errors import InputError
+from indexer.errors import InputError, SettingError
 
 METHODS = ("vc1", "vc2", "proposals")
 RANKERS = ("fitted", "formula")
@@ -59,25 +59,25 @@ class Knob:
             return
         if self.kind is bool:
             if not isinstance(value, bool):
-                raise InputError(f"{self.name} is {value!r}, not true or false")
+                raise SettingError(f"{self.name} is {value!r}, not true or false")
             return
         if self.choices:
             if value not in self.choices:
-                raise InputError(f"{self.name} is {value!r}", f"Choose one of: {', '.join(self.choices)}")
+                raise SettingError(f"{self.name} is {value!r}", f"Choose one of: {', '.join(self.choices)}")
             return
         if self.kind is str:
             if not isinstance(value, str) or not value:
-                raise InputError(f"{self.name} is {value!r}, not a name")
+                raise SettingError(f"{self.name} is {value!r}, not a name")
             return
         self._check_number(value)
 
     def _check_number(self, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-            raise InputError(f"{self.name} is {value!r}, not a number")
+            raise SettingError(f"{self.name} is {value!r}, not a number")
         if self.kind is int and value != int(value):
-            raise InputError(f"{self.name} is {value!r}, not a whole number")
+            raise SettingError(f"{self.name} is {value!r}, not a whole number")
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
-            raise InputError(f"{self.name} is {value:g}", f"It must lie between {self.low} and {self.high}")
+            raise SettingError(f"{self.name} is {value:g}", f"It must lie between {self.low} and {self.high}")
 
 
 def _knob(default: Any, help: str, kind: type[Any], symbol: str = "", **bounds: Any) -> Any:  # noqa: A002
@@ -142,11 +142,12 @@ class SearchSettings:
         for knob in knobs():
             knob.check(getattr(self, knob.name))
         if self.ranker_file is not None and self.ranker != "fitted":
-            raise InputError(
-                f"ranker_file is of no use to the ranker {self.ranker!r}", "Drop it, or take the ranker 'fitted'"
+            raise SettingError(
+                f"ranker_file is of no use to the ranker {self.ranker!r}",
+                "Drop it, or take the ranker 'fitted'",
             )
         if self.smooth_window % 2 == 0:
-            raise InputError(
+            raise SettingError(
                 f"smooth_window is {self.smooth_window}", "It must be odd: a window has a middle frame"
             )
 

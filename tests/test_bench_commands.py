@@ -55,7 +55,9 @@ def test_run_writes_predictions_that_score_the_same(source: list[str], tmp_path:
         "run", *source, "--method", "vc1", "--postprocess", "norm", "--predictions", out, "--format", "json"
     )
     row = json.loads(ran.stdout)["windows"][0]
-    scored = invoke("score", out / "vc1-norm.jsonl", source[1], "--json", "--rows", tmp_path / "rows.jsonl")
+    scored = invoke(
+        "score", out / "vc1-norm.jsonl", source[1], "--json", "--rows", tmp_path / "new" / "rows.jsonl"
+    )
     report = json.loads(scored.stdout)
     assert report["brief"]["MR-full-R1@0.5"] == row["values"]["R1@0.5"]
     assert report["extra"] == {
@@ -65,7 +67,7 @@ def test_run_writes_predictions_that_score_the_same(source: list[str], tmp_path:
         "empty": report["extra"]["empty"],
     }
     assert "HL-min-VeryGood-mAP" in report["brief"]
-    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "new" / "rows.jsonl").read_text().splitlines()]
     assert len(rows) == 20
     assert {"qid", "query", "IoU", "AP", "state"} <= set(rows[0])
 

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,9 @@ from pathlib import Path
 import pytest
 
 import vclipper.library
-from searcher.settings import knobs
+from indexer.errors import InputError
+from indexer.settings import IndexSettings
+from searcher.settings import SearchSettings, knobs
 from tests.fakes import load_fake, make_film, picture
 from vclipper import cli
 
@@ -73,7 +74,23 @@ def test_index_names_failures_and_exits_1(lib, films, tmp_path, vclip):
     code, out, _ = vclip("index", films, tmp_path / "bad.mp4")
     assert code == 1
     assert "2 added, 1 failed" in out
-    assert re.search(r"^  failed\s+/.*bad\.mp4: ", out, re.MULTILINE), "the path may stand on a line of its own"
+    assert out.count("bad.mp4") == 1
+
+
+def test_a_failure_names_the_file_once_and_wraps_its_reason(lib, tmp_path, vclip, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp4").write_text("no video")
+    (tmp_path / f"{'long ' * 15}name.mp4").write_bytes(b"")
+    lines = vclip("index", ".")[1].splitlines()
+    at = lines.index("  failed  a.mp4")
+    assert lines[at + 1 : at + 3] == [
+        "          cannot be opened as a video: Invalid data found when processing input.",
+        "          It may be damaged, cut off, or no video at all",
+    ]
+    assert f"  failed  {'long ' * 15}name.mp4" in lines  # a path is never broken
+    assert "          is empty (0 bytes). Copy or download it again" in lines
+    monkeypatch.setenv("COLUMNS", "160")
+    assert "  failed  a.mp4: cannot be opened as a video" in vclip("index", ".")[1]
 
 
 def test_index_json(lib, films, vclip):
@@ -89,7 +106,12 @@ def test_index_json(lib, films, vclip):
     [
         (["index", "/nowhere"], "no such file or folder"),
         (["index", "FILMS", "--fps", "0"], "--fps is 0"),
-        (["index", "FILMS", "--batch-size", "-1"], "batch_size is -1"),
+        (["index", "FILMS", "--batch-size", "-1"], "vclip: --batch-size is -1"),
+        (["index", "FILMS", "--decode-timeout", "0"], "vclip: --decode-timeout is 0"),
+        (["index", "FILMS", "--tolerance", "-1"], "vclip: --tolerance is -1"),
+        (["index", "FILMS", "--tolerance", "3"], "vclip: --tolerance is 3"),
+        (["watch", "FILMS", "--settle", "-1"], "vclip: --settle is -1"),
+        (["search", "red", "--top", "-3"], "vclip: --top is -3. It must lie between 1 and 100000"),
         (["search", ""], "the query is empty"),
         (["search"], "one thing to search for"),
         (["search", "red", "--image", "x.png"], "one thing to search for"),
@@ -101,8 +123,8 @@ def test_index_json(lib, films, vclip):
         (["search", "--like", "one.mp4@x"], "'x' is not a time"),
         (["search", "--like", "one.mp4@1:00"], "lasts 20.0 s"),
         (["search", "--like", "none.mp4@1"], "none.mp4 is not in the library"),
-        (["search", "red", "--threshold", "2"], "threshold is 2. It must lie between -1"),
-        (["search", "red", "-M", "4"], "smooth_window is 4. It must be odd"),
+        (["search", "red", "--threshold", "2"], "vclip: --threshold is 2. It must lie between -1"),
+        (["search", "red", "-M", "4"], "vclip: -M is 4. It must be odd"),
         (["search", "red", "--in", "*.avi"], "no video matches --in '*.avi'"),
         (["search", "red", "--min-length", "2:00"], "no video matches --min-length 120"),
         (["search", "red", "--min-length", "20", "--max-length", "10"], "is more than --max-length 10"),
@@ -135,10 +157,53 @@ def test_no_library_is_one_line(lib, vclip, command):
     assert not lib.exists()
 
 
-def test_usage_errors_exit_2(lib, vclip):
-    assert vclip("search", "red", "--nonsense")[0] == 2
-    assert vclip("search", "red", "--method", "vc3")[0] == 2
-    assert vclip("index")[0] == 2
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("serch red", "there is no command 'serch'. Near it: search, serve. All: vclip --help"),
+        ("bench scor", "there is no command 'bench scor'. Near it: score, corpus. All: vclip bench --help"),
+        (
+            "search red --setings x",
+            "search has no option --setings. Near it: --settings, --in. All: vclip search --help",
+        ),
+        ("search red --method vc3", "--method: 'vc3' is not one of 'vc1', 'vc2', 'proposals'. More: vclip search"),
+        ("search red --top x", "--top: 'x' is not a whole number. More: vclip search --help"),
+        ("search red --lambda x", "--lambda: 'x' is not a number. More: vclip search --help"),
+        ("search red --top", "--top needs a value. More: vclip search --help"),
+        ("index", "index needs PATHS. Write: vclip index PATHS...; more: vclip index --help"),
+        ("relink a", "relink needs NEW. Write: vclip relink OLD NEW; more: vclip relink --help"),
+        ("bench corpus", "bench corpus needs --annotations. Write: vclip bench corpus --annotations PATH; more: "),
+        ("info more", "got unexpected extra argument (more). Write: vclip info; more: vclip info --help"),
+        (
+            "search -snow",
+            "search has no option -snow. All: vclip search --help; if these are words: vclip search -- ",
+        ),
+    ],
+)
+def test_what_cannot_be_parsed_is_one_line_and_exits_2(lib, vclip, arguments, says):
+    code, out, err = vclip(*arguments.split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"vclip: {says}")
+
+
+def test_a_query_that_begins_with_a_dash_is_told_how(filled, vclip):
+    code, _, err = vclip("search", '- "red" + "blue"')
+    assert code == 2
+    assert err.endswith("""Put -- before words: vclip search -- '- "red" + "blue"'\n""")
+    assert vclip("search", "--", '- "red" + "blue"')[0] == 0
+
+
+def test_a_setting_of_a_file_keeps_its_name(filled, tmp_path, vclip):
+    (tmp_path / "s.json").write_text('{"top": -3}')
+    code, _, err = vclip("search", "red", "--settings", tmp_path / "s.json")
+    assert (code, err) == (1, f"vclip: {tmp_path}/s.json: top is -3. It must lie between 1 and 100000\n")
+
+
+def test_the_python_api_names_settings():
+    with pytest.raises(InputError, match=r"^top is -3\."):
+        SearchSettings(top=-3)
+    with pytest.raises(InputError, match=r"^batch_size is -1\."):
+        IndexSettings(batch_size=-1)
 
 
 def test_debug_shows_where(lib, vclip, monkeypatch):
@@ -350,6 +415,13 @@ def test_help_names_every_command(vclip):
     _, out, _ = vclip("--help")
     for name in ("index", "search", "info", "list", "remove", "verify", "models", "bench"):
         assert f"\n  {name} " in out
+
+
+@pytest.mark.parametrize("command", [["--help"], ["bench", "--help"]])
+def test_help_cuts_no_description(vclip, command):
+    lines = vclip(*command)[1].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines[1:] if line.endswith(("...", "…"))]
 
 
 def test_every_command_has_help(vclip):

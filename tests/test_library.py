@@ -567,7 +567,7 @@ def _filled_as_colours(library):
 def test_another_sampling_rate_is_refused_naming_both(filled, films):
     with pytest.raises(LibraryMismatchError, match=r"made with --fps 0\.5, not 1\b"):
         filled.index([films], fps=1)
-    with pytest.raises(InputError, match="--fps is 0"):
+    with pytest.raises(InputError, match="fps is 0"):
         open_library(filled.path.parent / "new").index([films], fps=0)
 
 

@@ -150,6 +150,18 @@ def test_plot_draws_the_first_videos(vclip, tmp_path):
     assert vclip("search", "red", "--plot", "curves.png", "--overwrite")[0] == 0
 
 
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
+def test_missing_folders_of_outputs_are_made_and_said(vclip, tmp_path):
+    _, out, _ = vclip("search", "red", *SHARP, "--plot", "new/one/curves.png", "--export", "new/two/list.csv")
+    assert out.splitlines()[-4:] == [
+        "wrote new/one/curves.png",
+        f"note: the folder {tmp_path}/new/one is new",
+        "wrote new/two/list.csv",
+        f"note: the folder {tmp_path}/new/two is new",
+    ]
+    assert vclip("search", "red", "--plot", "new/one/b.png")[1].endswith("wrote new/one/b.png\n")
+
+
 def test_a_missing_matplotlib_names_the_pip_line(vclip, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(

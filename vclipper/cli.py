@@ -22,6 +22,7 @@ from vclipper.commands.search import search
 from vclipper.commands.serve import serve
 from vclipper.commands.show import show
 from vclipper.commands.watch import watch
+from vclipper.refusals import as_typed, refusal
 
 DEBUG = "VCLIP_DEBUG"
 #: In the order of `vclip --help`.
@@ -46,6 +47,9 @@ COMMANDS = (
 #: each part waits for a core of its own: 25 ms in place of 0.1.
 SEARCHING = frozenset({"search", "show", "serve", "mcp"})
 
+#: A whole sentence: what is longer than the terminal's line is wrapped, not cut.
+_LONGEST_HELP = 200
+
 
 class _Commands(click.Group):
     """Commands in the order of use; ``bench`` is imported when it is asked for."""
@@ -66,7 +70,7 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Names and one line each, without importing the lazy ones."""
-        rows = [(name, command.get_short_help_str(60)) for name, command in self.commands.items()]
+        rows = [(name, command.get_short_help_str(_LONGEST_HELP)) for name, command in self.commands.items()]
         with formatter.section("Commands"):
             formatter.write_dl([*rows, *self.LAZY.items()])
 
@@ -116,8 +120,11 @@ def run(arguments: list[str]) -> int:
         return int(cli.main(args=arguments, prog_name="vclip", standalone_mode=False) or 0)
     except click.exceptions.Exit as request:
         return request.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        click.echo(refusal(error, arguments), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("vclip: interrupted", err=True)
@@ -128,7 +135,7 @@ def run(arguments: list[str]) -> int:
     except VClipperError as error:
         if os.environ.get(DEBUG):
             raise
-        click.echo(f"vclip: {error}", err=True)
+        click.echo(f"vclip: {as_typed(error, cli.commands, arguments)}", err=True)
         return 1
     except Exception as error:
         if os.environ.get(DEBUG):

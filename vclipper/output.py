@@ -171,9 +171,21 @@ def print_report(report: IndexReport) -> None:
 
 
 def _print_notes(out: Console, name: str, notes: Iterable[FileNote]) -> None:
+    """A line each; where it would be too long the reason stands below the path, wrapped."""
     for note in notes:
-        because = f": {note.note}" if note.note else ""
-        out.print(f"  {name}  {short_path(note.path)}{because}", markup=False, soft_wrap=True)
+        path, because = f"  {name}  {short_path(note.path)}", _reason(note)
+        line = f"{path}: {because}" if because else path
+        if because and len(line) > out.width:
+            indent = " " * (len(name) + 4)
+            wrapped = textwrap.wrap(because, max(out.width, 40), initial_indent=indent, subsequent_indent=indent)
+            line = "\n".join([path, *wrapped])
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _reason(note: FileNote) -> str:
+    """Why, without the file's path: it stands before it."""
+    path = printable(note.path)
+    return note.note.removeprefix(f"{path} ").removeprefix(f"{path}: ").replace(path, "it")
 
 
 def _text(path: Path, folder: Path, *marks: str) -> Text:

@@ -39,7 +39,16 @@ COMMANDS = (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Bench(click.Group):
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Whole sentences, wrapped; click would cut them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, self.commands[name].get_short_help_str(200)) for name in self.list_commands(ctx)]
+            )
+
+
+@click.group(cls=_Bench, context_settings={"help_option_names": ["-h", "--help"]})
 def bench() -> None:
     """Score, tune and time: everything that prints a figure."""
 

@@ -47,6 +47,7 @@ def score(predictions: Path, ground_truth: Path, dataset: str, as_json: bool, ro
 
     evaluation = score_file(predictions, ground_truth, dataset)
     if rows is not None:
+        rows.parent.mkdir(parents=True, exist_ok=True)
         rows.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in evaluation.rows()))
     if as_json:
         click.echo(json.dumps({**evaluation.report(), "extra": evaluation.extras()}, indent=4))

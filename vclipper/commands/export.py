@@ -103,7 +103,7 @@ def export_all(moments: Sequence[ExportMoment], target: str, wish: Wish, to_stde
     for name in wish.formats:
         with counting_bar(name) as on_progress:
             done = write(moments, name, target, wish.options, on_progress)
-        _say(done, to_stderr)
+        say_written(done, to_stderr)
         failed |= not done.ok
     return int(failed)
 
@@ -120,7 +120,8 @@ def export_found(
     return export_all(moments, target, wish._replace(options=options), to_stderr)
 
 
-def _say(done: Exported, to_stderr: bool) -> None:
+def say_written(done: Exported, to_stderr: bool) -> None:
+    """The files that were written, and what there is to say about them, a line each."""
     from vclipper.output import short_path
 
     lines = [f"wrote {short_path(file)}" for file in done.files[:_FILES_LISTED]]
@@ -161,7 +162,7 @@ def export(
     """Write saved moments as clips, timelines, lists or pages.
 
     MOMENTS is a file that `vclip search --json` or `--csv` wrote, or - for standard input. TARGET is a folder,
-    or a file whose ending says the format: cuts.otio.
+    or a file whose ending says the format: cuts.otio. Missing folders are made.
     """
     from vclipper.export.saved import read_moments
 

@@ -120,5 +120,6 @@ def _files_and_address(paths: tuple[str, ...], ray: str | None) -> tuple[list[st
     if ray is not None and not re.fullmatch(r"auto|local|(ray://)?[^/\s]+:\d+", ray):
         files, ray = [ray, *files], "auto"
     if not files:
-        raise click.UsageError("Missing argument 'PATHS...'.")
+        context = click.get_current_context()
+        raise click.MissingParameter(ctx=context, param=context.command.params[0])
     return files, ray

@@ -176,6 +176,10 @@ def filter_of(
 def settings_of(file: str | None, given: dict[str, Any]) -> SearchSettings:
     """The defaults, over them the file's values, over them the options."""
     values = _read_settings(Path(file)) if file else {}
+    try:
+        SearchSettings.from_dict(values)
+    except InputError as error:  # settings of the file have their own names, options have theirs
+        raise InputError(f"{file}: {error.message}", error.hint) from None
     return SearchSettings.from_dict({**values, **{k: v for k, v in given.items() if v is not None}})
 
 

@@ -12,7 +12,7 @@ from indexer.errors import InputError
 if TYPE_CHECKING:
     from searcher.rank import Moment
     from searcher.settings import SearchSettings
-    from vclipper.export.output import Output
+    from vclipper.export.output import Exported, Output
     from vclipper.library import Library
 
 _MOST_VIDEOS = 5
@@ -52,8 +52,8 @@ def plot_output(name: str, overwrite: bool) -> Output:
 
 def plot_found(
     library: Library, moments: Sequence[Moment], question: Question, settings: SearchSettings, output: Output
-) -> Path:
-    """Draw the first videos of a result; returns the file."""
+) -> Exported:
+    """Draw the first videos of a result."""
     from bench.plots import plot_timelines, save
 
     ids = list(dict.fromkeys(moment.video_id for moment in moments))[:_MOST_VIDEOS]
@@ -69,4 +69,4 @@ def plot_found(
     path = output.folder / f"{output.file_name}.png"
     with output.written(path) as temporary:
         save(figure, temporary)
-    return path
+    return output.finished()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import click
 
 from indexer.errors import InputError
-from vclipper.commands.export import export_found, export_options, wish_of
+from vclipper.commands.export import export_found, export_options, say_written, wish_of
 from vclipper.commands.options import (
     SectionedCommand,
     device_option,
@@ -64,8 +64,17 @@ class _Search(SectionedCommand):
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--thumbnails", is_flag=True, help="Show a still of each moment, in terminals that can.")
-@click.option("--plot", metavar="FILE.png", help="Draw the curves, cuts and moments of the first videos.")
-@click.option("--export", "target", metavar="DIR", help="Also write the moments as clips, timelines …: --format.")
+@click.option(
+    "--plot",
+    metavar="FILE.png",
+    help="Draw the curves, cuts and moments of the first videos; missing folders are made.",
+)
+@click.option(
+    "--export",
+    "target",
+    metavar="DIR",
+    help="Also write the moments as clips, timelines …: --format. Missing folders are made.",
+)
 @export_options
 def search(
     query: tuple[str, ...],
@@ -126,8 +135,7 @@ def search(
 
         print_stills([ExportMoment.of(moment) for moment in moments])
     if drawing and moments:
-        plotted = plot_found(opened, moments, question, settings, drawing)
-        click.echo(f"wrote {output.short_path(plotted)}", err=as_json or as_csv)
+        say_written(plot_found(opened, moments, question, settings, drawing), as_json or as_csv)
     if target and wish and moments:
         return export_found(moments, opened, question.words, target, wish, to_stderr=as_json or as_csv)
     return 0

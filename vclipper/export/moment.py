@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.container import printable
-from indexer.errors import InputError
+from indexer.errors import InputError, SettingError
 from vclipper.export.footage import Footage
 
 if TYPE_CHECKING:
@@ -86,6 +86,6 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.pad_seconds < math.inf:
-            raise InputError(f"--pad is {self.pad_seconds}", "It must be 0 seconds or more")
+            raise SettingError(f"pad_seconds is {self.pad_seconds}", "It must be 0 seconds or more")
         if not self.title.strip():
             raise InputError("the title is empty", "Give it a word")

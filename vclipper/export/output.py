@@ -76,7 +76,10 @@ class Output:
         """``target`` is one file where it has the format's suffix and is no folder; else it is a folder."""
         target = target.expanduser().absolute()
         if suffix and target.name.lower().endswith(suffix) and not target.is_dir():
-            return cls(target.parent, target.name[: -len(suffix)], options.overwrite, sources, on_progress)
+            output = cls(target.parent, target.name[: -len(suffix)], options.overwrite, sources, on_progress)
+            if not target.parent.is_dir():
+                output.note(f"the folder {printable(target.parent)} is new")
+            return output
         return cls(target, safe_name(options.title), options.overwrite, sources, on_progress)
 
     def claim(self, stem: str, suffix: str) -> Path:
