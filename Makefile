@@ -19,13 +19,20 @@ $(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev,bench,web,mcp]'
 	@touch $@
 
+# Azure's storage for the tests: Microsoft's emulator, which needs Node.js. Without it those tests skip and say so.
+AZURITE := azurite@3.35.0
+$(VENV)/.azurite: | $(BIN)/python
+	@if command -v npm > /dev/null && \
+		npm install --silent --no-audit --no-fund --fetch-retries 1 --prefix $(VENV)/azurite $(AZURITE); \
+		then touch $@; else echo "No $(AZURITE) from npm: the tests of az:// are skipped"; fi
+
 demo: $(VENV)/.installed  ## make films, index them, search them, compare with the truth
 	$(BIN)/python -m vclipper.demo demo-videos
 
-test: $(VENV)/.installed  ## the fast tests
+test: $(VENV)/.installed $(VENV)/.azurite  ## the fast tests
 	$(BIN)/python -m pytest
 
-test-all: $(VENV)/.installed  ## every test that this machine can run
+test-all: $(VENV)/.installed $(VENV)/.azurite  ## every test that this machine can run
 	$(BIN)/python -m pytest -m "not gpu"
 
 test-browser: $(VENV)/.installed  ## the page in Debian's chromium (skipped where it is missing)

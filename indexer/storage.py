@@ -19,13 +19,30 @@ from urllib.parse import urlsplit
 
 from indexer.errors import InputError, LibraryError, first_line
 
-SCHEMES = ("s3", "gs", "az")
 TABLES = "tables"
 #: A server that does not answer is given up after this; each request is tried again within it.
 RETRY_SECONDS = 15
 _CONNECT_SECONDS = 5
 _REQUEST_SECONDS = 60
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+
+
+@dataclass(frozen=True)
+class Service:
+    """Which variables of the environment lead to a store: what error messages name.
+
+    Attributes:
+        credentials: those that say who is asking. endpoint: what names another server than the provider's.
+    """
+
+    credentials: str
+    endpoint: str
+
+
+SERVICES = {
+    "s3": Service("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"),
+    "gs": Service("GOOGLE_SERVICE_ACCOUNT or GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_BASE_URL"),
+    "az": Service("AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ENDPOINT"),
+}
 
 
 def is_address(where: str) -> bool:
@@ -112,8 +129,8 @@ class Bucket:
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
         scheme, bucket = urlsplit(self.uri)[:2]
-        if scheme not in SCHEMES or not bucket:
-            known = ", ".join(f"{scheme}://BUCKET/PREFIX" for scheme in SCHEMES)
+        if scheme not in SERVICES or not bucket:
+            known = ", ".join(f"{scheme}://BUCKET/PREFIX" for scheme in SERVICES)
             raise InputError(f"{uri} is no place for a library", f"Name a folder or {known}")
         self.tables = f"{self.uri}/{TABLES}"
         self.options: Mapping[str, str] = _lance_options()
@@ -144,7 +161,7 @@ class Bucket:
             self._objects.put(name, data)
 
     def create(self, name: str, data: bytes) -> Any | None:
-        """Write an object unless one is there (If-None-Match); its tag, or None where one was."""
+        """Write an object unless one is there (If-None-Match); its tag, or None where one with other bytes was."""
         return self._put(name, data, "create")
 
     def replace(self, name: str, data: bytes, tag: Any) -> Any | None:
@@ -158,11 +175,19 @@ class Bucket:
             with self._asking():
                 return _tag(self._objects.put(name, data, mode=mode))
         except (AlreadyExistsError, PreconditionError):
-            return None
+            return self._tag_if_ours(name, data)
         except (NotFoundError, FileNotFoundError):
             if mode == "create":
                 raise
             return None
+
+    def _tag_if_ours(self, name: str, data: bytes) -> Any | None:
+        """A conditional write whose answer got lost is sent again and refused by its own first success."""
+        try:
+            found = self.look(name)
+        except FileNotFoundError:
+            return None
+        return found.tag if found.data == data else None
 
     def delete(self, name: str) -> None:
         """See :class:`Folder`."""
@@ -203,9 +228,7 @@ class Bucket:
                 raise known from error
             if isinstance(error, FileNotFoundError):
                 raise
-            raise LibraryError(
-                f"{self.uri} cannot be used: {first_line(error)[:300]}", "See: docs/cluster.md"
-            ) from error
+            raise _unexplained(self.uri, error) from error
 
 
 Storage = Folder | Bucket
@@ -235,13 +258,13 @@ def _objects(uri: str) -> Any:
     client: Any = {
         "timeout": timedelta(seconds=_REQUEST_SECONDS),
         "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-        "allow_http": _is_plain_http(),
+        "allow_http": True,
     }
     retry: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
     try:
         return from_url(uri, client_options=client, retry_config=retry)
     except Exception as error:  # obstore raises its own for each setting
-        raise LibraryError(f"{uri} cannot be used: {first_line(error)[:300]}", "Check the environment") from error
+        raise _explained(uri, str(error)) or _unexplained(uri, error) from error
 
 
 def _tag(meta: Mapping[str, Any]) -> dict[str, str]:
@@ -250,18 +273,13 @@ def _tag(meta: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _lance_options() -> dict[str, str]:
-    options = {
+    return {
+        "allow_http": "true",  # used only where the user's own settings name an http:// endpoint
         "connect_timeout": f"{_CONNECT_SECONDS}s",
         "timeout": f"{_REQUEST_SECONDS}s",
         "client_max_retries": "4",
         "client_retry_timeout": str(RETRY_SECONDS),
     }
-    return {**options, "allow_http": "true"} if _is_plain_http() else options
-
-
-def _is_plain_http() -> bool:
-    """Whether the endpoint that the environment names is http:// (a test server, or one behind a wall)."""
-    return any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
 
 
 #: What stores and their clients say (any of these words) → what it means, and what to do.
@@ -269,18 +287,29 @@ _EXPLANATIONS = (
     (
         ("NoSuchBucket", "ContainerNotFound", "bucket does not exist"),
         "there is no such bucket",
-        "Make it first, or check its name and AWS_ENDPOINT_URL",
+        "Make it first, or check its name and {endpoint}",
     ),
     (
-        ("169.254.169.254", "metadata.google.internal", "Missing AccessKeyId", "missing credential"),
+        (
+            "169.254.169.254",
+            "metadata.google.internal",
+            "Missing AccessKeyId",
+            "missing credential",
+            "Account must",
+        ),
         "no credentials were found",
-        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (gs://: GOOGLE_SERVICE_ACCOUNT; az://: "
-        "AZURE_STORAGE_ACCOUNT_NAME and _KEY)",
+        "Set {credentials}",
     ),
     (
-        ("InvalidAccessKeyId", "SignatureDoesNotMatch", "401 Unauthorized", "AuthenticationFailed"),
+        (
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "401 Unauthorized",
+            "Server failed to authenticate the request",
+            "Invalid Access Key",
+        ),
         "the credentials are wrong",
-        "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        "Check {credentials}",
     ),
     (
         ("403 Forbidden", "AccessDenied"),
@@ -295,13 +324,18 @@ _EXPLANATIONS = (
     (
         ("error sending request", "Connection refused", "dns error", "timed out", "connect error"),
         "the store cannot be reached",
-        "Check the network and AWS_ENDPOINT_URL",
+        "Check the network and {endpoint}",
     ),
 )
 
 
 def _explained(uri: str, answer: str) -> LibraryError | None:
+    service = SERVICES[urlsplit(uri).scheme]
     for words, meaning, hint in _EXPLANATIONS:
         if any(word in answer for word in words):
-            return LibraryError(f"{uri}: {meaning}", hint)
+            return LibraryError(f"{uri}: {meaning}", hint.format(**vars(service)))
     return None
+
+
+def _unexplained(uri: str, error: Exception) -> LibraryError:
+    return LibraryError(f"{uri} cannot be used: {first_line(error)[:300]}", "See: docs/cluster.md")

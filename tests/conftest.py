@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.object_store import KEYS, make_bucket, s3_server
+from tests.object_store import BUCKET, SERVICES, Service
 
 _NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint():
-    """A running S3 server with the bucket ``films``."""
-    with s3_server() as endpoint:
-        make_bucket(endpoint, "films")
-        yield endpoint
+def services() -> Iterator[Callable[[str], Service]]:
+    """The running object store of a scheme: each is started once, when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def running(scheme: str) -> Service:
+            return stack.enter_context(SERVICES[scheme]())
+
+        yield running
 
 
 @pytest.fixture
-def s3(s3_endpoint, monkeypatch, tmp_path):
-    """The address of an empty prefix on it; the environment leads there, this machine's cache is empty."""
-    for name, value in {
-        **KEYS,
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    return f"s3://films/{next(_NUMBERS)}"
+def address_on(services, monkeypatch, tmp_path) -> Callable[[str], str]:
+    """The address of an empty prefix on a store; the environment leads there, this machine's cache is empty."""
+
+    def empty_prefix(scheme: str) -> str:
+        try:
+            service = services(scheme)
+        except RuntimeError as error:
+            pytest.skip(str(error))
+        for name, value in {**service.environment, "XDG_CACHE_HOME": str(tmp_path / "cache")}.items():
+            monkeypatch.setenv(name, value)
+        return f"{scheme}://{BUCKET}/{next(_NUMBERS)}"
+
+    return empty_prefix
+
+
+@pytest.fixture
+def s3(address_on) -> str:
+    """An empty prefix on Amazon's."""
+    return address_on("s3")
+
+
+@pytest.fixture(params=list(SERVICES))
+def address(request, address_on) -> str:
+    """An empty prefix on each of the stores."""
+    return address_on(request.param)
+
+
+@pytest.fixture
+def service(address, services) -> Service:
+    """The store that ``address`` lies on."""
+    return services(address.partition(":")[0])

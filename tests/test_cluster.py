@@ -18,6 +18,7 @@ from indexer.lock import writing
 from indexer.settings import IndexSettings
 from tests.fake_ray import FakeNode, FakeRay
 from tests.fakes import load_fake, make_film, make_films, open_library, rows_of, rows_of_a_plain_run
+from tests.object_store import SERVICES
 from vclipper import cli
 from vclipper.commands.index import _files_and_address
 from vclipper.library import Library
@@ -50,10 +51,10 @@ def on(monkeypatch):
     return connect
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def library(request, tmp_path):
-    """An empty library in a folder, and one in a bucket."""
-    return open_library(tmp_path / "lib" if request.param == "folder" else request.getfixturevalue("s3"))
+@pytest.fixture(params=["folder", *SERVICES])
+def library(request, tmp_path, address_on):
+    """An empty library in a folder, and one on each object store."""
+    return open_library(tmp_path / "lib" if request.param == "folder" else address_on(request.param))
 
 
 def data_files(library: Library) -> set[str]:

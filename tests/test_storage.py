@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ from indexer.errors import InputError, LibraryError, LibraryLockedError
 from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
 from indexer.storage import Bucket, Folder, at
-from tests.object_store import free_port
+from tests.fakes import make_film, open_library
+from tests.object_store import SERVICES
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def storage(request, tmp_path):
-    return at(tmp_path if request.param == "folder" else request.getfixturevalue("s3"))
+@pytest.fixture(params=["folder", *SERVICES])
+def storage(request, tmp_path, address_on):
+    return at(tmp_path if request.param == "folder" else address_on(request.param))
 
 
 # ---- the contract
@@ -80,10 +82,10 @@ def test_addresses(s3, tmp_path, monkeypatch):
     assert isinstance(at(at(tmp_path)), Folder)
 
 
-@pytest.mark.parametrize("address", ["ftp://host/x", "s3://", "s3:///prefix"])
-def test_other_addresses_are_refused(address):
+@pytest.mark.parametrize("other", ["ftp://host/x", "s3://", "s3:///prefix", "abfss://container@account/x"])
+def test_other_addresses_are_refused(other):
     with pytest.raises(InputError, match=r"s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://BUCKET/PREFIX"):
-        at(address)
+        at(other)
 
 
 def test_obstore_missing_is_said(s3, monkeypatch):
@@ -117,61 +119,61 @@ def hold(where: str) -> subprocess.Popen:
     return child
 
 
-def test_a_writer_killed_on_this_machine_is_no_hindrance(s3):
-    child = hold(s3)
+def test_a_writer_killed_on_this_machine_is_no_hindrance(address):
+    child = hold(address)
     try:
         with pytest.raises(LibraryLockedError, match=f"process {child.pid} on .*its lease ends in "):
-            writing(s3, "vclip index").__enter__()
+            writing(address, "vclip index").__enter__()
     finally:
         child.kill()
         child.wait()
-    with writing(s3, "vclip index"):
+    with writing(address, "vclip index"):
         pass
 
 
-def abandoned(s3: str) -> Bucket:
+def abandoned(address: str) -> Bucket:
     """A lease whose holder ran on a machine that is gone."""
-    bucket = Bucket(s3)
+    bucket = Bucket(address)
     note = {"pid": 1, "host": "gone", "machine": "another", "command": "vclip index", "since_unix": 0}
     bucket.create(lease.NAME, json.dumps(note).encode())
     return bucket
 
 
-def test_an_abandoned_lease_runs_out(s3, monkeypatch):
-    abandoned(s3)
+def test_an_abandoned_lease_runs_out(address, monkeypatch):
+    abandoned(address)
     with pytest.raises(LibraryLockedError, match="on gone"):
-        writing(s3, "x").__enter__()
+        writing(address, "x").__enter__()
     monkeypatch.setattr(lease, "LEASE_SECONDS", 1.0)
     time.sleep(2.1)  # the store's times are whole seconds
-    with writing(s3, "x"):
-        assert is_held(s3)
+    with writing(address, "x"):
+        assert is_held(address)
 
 
-def test_a_lease_is_renewed(s3, monkeypatch):
+def test_a_lease_is_renewed(address, monkeypatch):
     monkeypatch.setattr(lease, "LEASE_SECONDS", 2.0)
-    with writing(s3, "x"):
-        tag = Bucket(s3).look(lease.NAME).tag
-        time.sleep(3.5)
-        assert Bucket(s3).look(lease.NAME).tag != tag
+    with writing(address, "x"):
+        tag = Bucket(address).look(lease.NAME).tag
+        time.sleep(2.6)
+        assert Bucket(address).look(lease.NAME).tag != tag
         with pytest.raises(LibraryLockedError):
-            writing(s3, "y").__enter__()
+            writing(address, "y").__enter__()
 
 
-def test_a_writer_whose_lease_was_taken_writes_no_more(s3, monkeypatch):
+def test_a_writer_whose_lease_was_taken_writes_no_more(address, monkeypatch):
     monkeypatch.setattr(lease, "LEASE_SECONDS", 1.0)
-    bucket = Bucket(s3)
+    bucket = Bucket(address)
     with writing(bucket, "x"):
         bucket.write("a", b"1")
         bucket._objects.put(lease.NAME, b'{"pid": 2}')  # as the next writer does
         time.sleep(0.6)
         with pytest.raises(LibraryLockedError, match="the write lease was lost"):
             bucket.write("a", b"2")
-    assert Bucket(s3).read("a") == b"1"
-    assert Bucket(s3).read(lease.NAME) == b'{"pid": 2}'  # and its lease is left alone
+    assert Bucket(address).read("a") == b"1"
+    assert Bucket(address).read(lease.NAME) == b'{"pid": 2}'  # and its lease is left alone
 
 
-def test_of_two_who_saw_the_same_lease_one_wins(s3):
-    bucket = abandoned(s3)
+def test_of_two_who_saw_the_same_lease_one_wins(address):
+    bucket = abandoned(address)
     seen = bucket.look(lease.NAME)
     assert bucket.replace(lease.NAME, b"1", seen.tag) is not None
     assert bucket.replace(lease.NAME, b"2", seen.tag) is None
@@ -179,39 +181,98 @@ def test_of_two_who_saw_the_same_lease_one_wins(s3):
     assert bucket.read(lease.NAME) == b"1"
 
 
-def test_a_store_without_conditional_writes_is_refused(s3, monkeypatch):
+def test_a_store_without_conditional_writes_is_refused(address, monkeypatch):
     put = Bucket._put
     monkeypatch.setattr(Bucket, "_put", lambda self, name, data, mode: put(self, name, data, "overwrite"))
     with pytest.raises(LibraryError, match="does not honour conditional writes"):
-        writing(s3, "x").__enter__()
+        writing(address, "x").__enter__()
 
 
 # ---- what goes wrong is one clear line
 
 
-def test_a_missing_bucket(s3):
-    with pytest.raises(LibraryError, match=r"s3://nowhere-to-be-found/x: there is no such bucket"):
-        manifest.load("s3://nowhere-to-be-found/x")
+@pytest.fixture
+def changed(monkeypatch):
+    """Change variables of the environment."""
+
+    def change(variables: Mapping[str, str]) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return change
 
 
-def test_an_endpoint_that_does_not_answer(s3, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+def test_a_missing_bucket(address):
+    elsewhere = f"{address.partition(':')[0]}://nowhere-to-be-found/x"
+    with pytest.raises(LibraryError, match=f"{elsewhere}: there is no such bucket. Make it first"):
+        manifest.load(elsewhere)
+    with pytest.raises(LibraryError, match="there is no such bucket"):
+        Bucket(elsewhere).write("a", b"1")
+
+
+def test_wrong_credentials(address, service, changed):
+    changed(service.wrong)
+    with pytest.raises(LibraryError, match=rf"{address}: the credentials are wrong\. Check [A-Z]+_"):
+        manifest.load(address)
+    with pytest.raises(LibraryError, match="the credentials are wrong"):
+        Bucket(address).write("a", b"1")
+
+
+def test_an_endpoint_that_does_not_answer(address, service, changed, monkeypatch):
+    changed(service.nobody)
     monkeypatch.setattr("indexer.storage.RETRY_SECONDS", 1)
     with pytest.raises(LibraryError, match="the store cannot be reached"):
-        manifest.load(s3)
+        manifest.load(address)
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("variables", "says"),
     [
-        ("Server returned non-2xx status code: 403 Forbidden: <Code>AccessDenied</Code>", "access is denied"),
-        ("403 Forbidden: <Code>InvalidAccessKeyId</Code>", "the credentials are wrong"),
-        ("Error performing PUT http://169.254.169.254/latest/api/token in 1s", "no credentials were found"),
-        ("Received redirect without LOCATION: 301 Moved Permanently", "the bucket is in another region"),
+        ({"AZURE_STORAGE_ACCOUNT_NAME": ""}, "no credentials were found. Set AZURE_STORAGE_ACCOUNT_NAME and "),
+        ({"AZURE_STORAGE_ACCOUNT_KEY": "no base64"}, "the credentials are wrong. Check AZURE_STORAGE_ACCOUNT"),
     ],
 )
-def test_answers_of_other_stores(s3, answer, says):
+def test_settings_of_azure_that_cannot_be(address_on, changed, monkeypatch, variables, says):
+    address = address_on("az")
+    changed(variables)
+    for name in [name for name, value in variables.items() if not value]:
+        monkeypatch.delenv(name)
+    with pytest.raises(LibraryError, match=f"{address}: {says}"):
+        manifest.load(address)
+
+
+def test_an_account_file_that_is_not_there_is_named(address_on, monkeypatch):
+    address = address_on("gs")
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", "/nowhere/account.json")
+    with pytest.raises(LibraryError, match=f"{address} cannot be used: .*/nowhere/account.json"):
+        manifest.load(address)
+
+
+def test_application_default_credentials(address_on, tmp_path, monkeypatch):
+    address = address_on("gs")
+    account = json.loads(Path(os.environ["GOOGLE_SERVICE_ACCOUNT"]).read_text())
+    monkeypatch.setenv("GOOGLE_BASE_URL", account.pop("gcs_base_url"))  # Google's own, for everybody else
+    monkeypatch.delenv("GOOGLE_SERVICE_ACCOUNT")
+    (tmp_path / "default.json").write_text(json.dumps(account))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "default.json"))
+    open_library(address).index([make_film(tmp_path / "a.mp4", [("red", 1)])])
+    assert len(open_library(address).videos()) == 1
+
+
+@pytest.mark.parametrize(
+    ("scheme", "answer", "says"),
+    [
+        ("s3", "status code: 403 Forbidden: <Code>AccessDenied</Code>", "access is denied"),
+        ("s3", "403 Forbidden: <Code>InvalidAccessKeyId</Code>", "the credentials are wrong. Check AWS_ACCESS_"),
+        ("s3", "PUT http://169.254.169.254/latest/api/token in 1s", "no credentials were found. Set AWS_ACCESS_"),
+        ("s3", "redirect without LOCATION: 301 Moved Permanently", "the bucket is in another region"),
+        ("gs", "GET http://metadata.google.internal/computeMetadata", "no credentials were found. Set GOOGLE_"),
+        ("az", "GET http://169.254.169.254/metadata/identity", "no credentials were found. Set AZURE_"),
+        ("az", "403 Forbidden: <Code>AuthorizationPermissionMismatch</Code>", "access is denied"),
+    ],
+)
+def test_answers_of_other_stores(address_on, scheme, answer, says):
     from obstore.exceptions import GenericError
 
-    with pytest.raises(LibraryError, match=says), Bucket(s3)._asking():
+    with pytest.raises(LibraryError, match=says), Bucket(address_on(scheme))._asking():
         raise GenericError(answer)

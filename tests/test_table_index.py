@@ -34,9 +34,13 @@ def films(tmp_path_factory):
     return make_films(tmp_path_factory.mktemp("films"), ["red", "lime", "blue"])
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def place(request, tmp_path):
-    return request.getfixturevalue("s3") if request.param == "bucket" else tmp_path / "lib"
+#: The stores differ in what indexer.storage hides; what is tried here is much the same on each.
+PLACES = ["folder", "s3", *(pytest.param(scheme, marks=pytest.mark.slow) for scheme in ("gs", "az"))]
+
+
+@pytest.fixture(params=PLACES)
+def place(request, tmp_path, address_on):
+    return tmp_path / "lib" if request.param == "folder" else address_on(request.param)
 
 
 @pytest.fixture
