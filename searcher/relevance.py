@@ -17,22 +17,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.lib.stride_tricks import sliding_window_view
 
 from indexer.vectors import Float32
-from searcher.structure import Floats, Places, Structure, band_start
+from searcher.prepared import (
+    STRETCHES_SECONDS,
+    Frames,
+    Prepared,
+    band_start,
+    combined_reach,
+    half_widths,
+    stretches_around,
+)
+from searcher.structure import Floats, Places
 from searcher.whitening import Whitening, random_vectors
 
-#: Lengths of the stretches that are compared as a whole, the shortest first.
-STRETCHES_SECONDS = (18.0, 34.0, 66.0)
 #: What a combination counts, a stretch counting 1.
 COMBINATION_WEIGHT = 1.5
-#: The frames that are combined lie within this much of a video, around its best stretch.
-COMBINED_WITHIN_SECONDS = 150.0
 #: How much of a video's level of chance is subtracted.
 CHANCE_WEIGHT = 0.75
 #: A smaller corpus (10 minutes at one frame every 2 s) says too little about what is usual.
@@ -41,89 +45,6 @@ MIN_BACKGROUND_FRAMES = 300
 MIN_DEVIATION = 0.01
 #: Cosines of queries with frames that are looked at together: more are out of the processor's caches.
 _AT_ONCE = 2**18
-
-
-@dataclass(frozen=True)
-class Frames:
-    """What ranking keeps of the n frames of one video in one space; not their vectors.
-
-    Attributes:
-        period_seconds: T.
-        lengths: (3, n) float64, of the sums of the vectors of the stretch around each frame, for each of
-            :data:`STRETCHES_SECONDS`.
-        cosines: (n, m) float32, of frames with those near them, from :meth:`searcher.structure.Structure.band`.
-        scale: (n,) float32, from :meth:`searcher.whitening.Whitening.scale`; ones in the encoder's own space.
-    """
-
-    period_seconds: float
-    lengths: Floats
-    cosines: Float32
-    scale: Float32
-
-    @classmethod
-    def of(cls, vectors: Float32, period_seconds: float, scale: Float32 | None = None) -> Frames:
-        """Prepare frames with the vectors (n, D) float32 unit in this space."""
-        n, reach = len(vectors), 2 * combined_reach(period_seconds)  # as far as combined frames lie apart
-        structure = Structure.of(vectors, period_seconds, max(reach * period_seconds, STRETCHES_SECONDS[-1]))
-        around = [stretches_around(np.arange(n), half, 0, n) for half in half_widths(period_seconds)]
-        lengths = np.stack([structure.lengths(first, end) for first, end in around])
-        scale = np.ones(n, np.float32) if scale is None else scale
-        return cls(period_seconds, lengths, structure.band(reach), scale)
-
-    def __len__(self) -> int:
-        return len(self.scale)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory they take."""
-        return self.lengths.nbytes + self.cosines.nbytes + self.scale.nbytes
-
-
-def half_widths(period_seconds: float) -> list[int]:
-    """Frames on each side of a frame that belong to the stretch around it, for each length."""
-    return [int(seconds / period_seconds / 2) for seconds in STRETCHES_SECONDS]
-
-
-def combined_reach(period_seconds: float) -> int:
-    """Frames on each side of the middle of a video's best stretch among which some are combined."""
-    return round(COMBINED_WITHIN_SECONDS / period_seconds / 2)
-
-
-def stretches_around(
-    centres: Places, half_width: int, lowest: int | Places, highest: int | Places
-) -> tuple[Places, Places]:
-    """First frames, and one past the last, of the stretches around frames, cut at the ends of their videos."""
-    return np.maximum(centres - half_width, lowest), np.minimum(centres + half_width + 1, highest)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A video ready to be ranked for any query.
-
-    Attributes:
-        spaces: its frames in the encoder's own space, and whitened where the corpus is large enough for that.
-    """
-
-    spaces: tuple[Frames, ...]
-
-    @classmethod
-    def of(cls, vectors: Float32, period_seconds: float, whitening: Whitening | None) -> Prepared:
-        """Prepare a video with V_E (n, D)."""
-        plain = Frames.of(vectors, period_seconds)
-        if whitening is None:
-            return cls((plain,))
-        scale = whitening.scale(vectors)
-        return cls((plain, Frames.of(whitening.frames(vectors), period_seconds, scale)))
-
-    @cached_property
-    def levels(self) -> dict[int, Floats]:
-        """The level of chance in each space by the number of frames combined, as far as it was asked for."""
-        return {}
-
-    @property
-    def nbytes(self) -> int:
-        """Memory it takes."""
-        return sum(frames.nbytes for frames in self.spaces)
 
 
 @dataclass(frozen=True)
@@ -289,12 +210,16 @@ def best_combinations(similarity: Float32, videos: Sequence[Frames], centres: Pl
     along = np.zeros_like(left)
     dot, square = np.zeros(len(left), np.float32), np.zeros(len(left), np.float32)
     for step in range(min(count, left.shape[1])):
-        cosines = (dot[:, None] + left) / np.sqrt(np.maximum(square[:, None] + 2 * along + 1, 1e-12))
+        lengths = 2 * along
+        lengths += square[:, None] + 1
+        np.sqrt(np.maximum(lengths, 1e-12, out=lengths), out=lengths)
+        cosines = left + dot[:, None]
+        cosines /= lengths
         best = cosines.argmax(axis=1)
         more = step < near.counts  # else all frames of the video are taken
         dot += np.where(more, left[pairs, best], 0)
         square += np.where(more, 2 * along[pairs, best] + 1, 0)
-        along += near.cosines(best)
+        along += near.with_frame(best)
         left[pairs, best] = -np.inf
     found: Float32 = np.divide(dot, np.sqrt(np.maximum(square, 1e-12)))
     return found.reshape(centres.shape)
@@ -305,45 +230,49 @@ class _Near:
     """The frames near the best stretch of each video for each query; a *pair* is a query and a video.
 
     Attributes:
-        tables: :attr:`Frames.cosines` of each pair's video. lengths: (p,) of its frames. reach: of the tables.
+        cosines: of all tables (:attr:`Frames.cosines`), one after the other: from each place on as many as any
+            pair has frames. tables: (p,) where each pair's begins there. widths: (p,) of its rows.
+        lengths: (p,) frames of the video. reach: of the tables.
         firsts: (p,) where each pair's frames start in the video; rows: (p,) and among the frames of all videos.
-        counts: (p,) how many they are. inside: (p, most) bool, which of so many places they fill.
+        counts: (p,) how many they are.
     """
 
-    tables: list[Float32]
+    cosines: Float32
+    tables: Places
+    widths: Places
     lengths: Places
     reach: int
     firsts: Places
     rows: Places
     counts: Places
-    inside: NDArray[np.bool_]
 
     @classmethod
     def of(cls, videos: Sequence[Frames], centres: Places) -> _Near:
         """From (b, v) ``centres``; pairs are in that order."""
         queries, reach = len(centres), combined_reach(videos[0].period_seconds)
-        in_each = np.array([len(video) for video in videos])
-        lengths, starts = np.tile(in_each, queries), np.tile(np.cumsum(in_each) - in_each, queries)
-        firsts = band_start(centres.ravel(), reach, lengths)
-        counts = np.minimum(lengths, 2 * reach + 1)
-        inside = np.arange(counts.max()) < counts[:, None]
-        tables = [video.cosines for video in videos] * queries
-        return cls(tables, lengths, 2 * reach, firsts, starts + firsts, counts, inside)
+        n, widths = np.array([video.cosines.shape for video in videos]).T
+        sizes = n * widths
+        starts, tables = np.cumsum(n) - n, np.cumsum(sizes) - sizes
+        most = int(min(n.max(), 2 * reach + 1))
+        cosines = np.concatenate([*(video.cosines.ravel() for video in videos), np.zeros(most, np.float32)])
+        n, widths, starts, tables = (np.tile(one, queries) for one in (n, widths, starts, tables))
+        firsts = band_start(centres.ravel(), reach, n)
+        counts = np.minimum(n, 2 * reach + 1)
+        windows = sliding_window_view(cosines, most)
+        return cls(windows, tables, widths, n, 2 * reach, firsts, starts + firsts, counts)
 
     def spread(self, similarity: Float32) -> Float32:
         """What each query has with each of the frames near: (b, n) → (p, most), -inf where there is none."""
-        places = np.minimum(self.rows[:, None] + np.arange(self.inside.shape[1]), similarity.shape[1] - 1)
-        values = np.take_along_axis(similarity, places.reshape(len(similarity), -1), axis=1)
-        spread: Float32 = np.where(self.inside, values.reshape(self.inside.shape), np.float32(-np.inf))
-        return spread
+        most = self.cosines.shape[1]
+        queries = np.repeat(np.arange(len(similarity)), len(self.rows) // len(similarity))
+        padded = np.concatenate((similarity.ravel(), np.zeros(most, np.float32)))
+        values: Float32 = sliding_window_view(padded, most)[queries * similarity.shape[1] + self.rows]
+        values[np.arange(most) >= self.counts[:, None]] = -np.inf
+        return values
 
-    def cosines(self, chosen: Places) -> Float32:
-        """Of one frame of each pair, (p,), with all of its frames: (p, most), 0 where there is none."""
+    def with_frame(self, chosen: Places) -> Float32:
+        """Cosines of one frame of each pair, (p,), with all of its frames: (p, most), any number where is none."""
         frames = self.firsts + chosen
         columns = self.firsts - band_start(frames, self.reach, self.lengths)
-        ends = columns + self.counts
-        places = zip(self.tables, frames.tolist(), columns.tolist(), ends.tolist(), strict=True)
-        rows = [table[frame, column:end] for table, frame, column, end in places]
-        cosines = np.zeros(self.inside.shape, np.float32)
-        cosines[self.inside] = np.concatenate(rows)
-        return cosines
+        found: Float32 = self.cosines[self.tables + frames * self.widths + columns]
+        return found

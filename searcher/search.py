@@ -6,23 +6,23 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.catalogue import VideoRow
-from indexer.frame_index import FrameIndex, similarity_range
+from indexer.frame_index import FrameIndex, search_threads, similarity_range
 from indexer.recent import Remembered
 from searcher.candidates import candidates
 from searcher.postprocess import postprocess
+from searcher.prepared import Prepared
 from searcher.rank import Moment, Ranked, best_first, best_score, cut_off, directions, moment_scores
 from searcher.relevance import (
     MIN_BACKGROUND_FRAMES,
     Asked,
     Background,
-    Prepared,
     relevances,
 )
 from searcher.select import READ_RAW, Window, cut_positions, select, select_all
@@ -37,9 +37,9 @@ VECTOR_BYTES = 128 * 2**20
 PREPARED_BYTES = 128 * 2**20
 #: and how their frames resemble each other, of 2,700 in which moments were looked for.
 STRUCTURE_BYTES = 128 * 2**20
-#: Frames of the videos that are ranked, or searched for moments, at once: 33 MB of vectors, and of films 120 MB of
-#: how they resemble each other.
-FRAMES_AT_ONCE = 2**14
+#: Frames of the videos that are ranked, or searched for moments, together, by each core: 17 MB of vectors, and of
+#: films 60 MB of how they resemble each other.
+FRAMES_AT_ONCE = 2**13
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,8 @@ def _all_moments(
     corpus.index.load(pool)
     scored = sorted(_scored(asked, pool, corpus, settings), key=lambda one: (-one[0], one[1]))[: settings.videos]
     relevance_of = {video_id: score for score, video_id in scored}
-    for some in _together(list(relevance_of), corpus):
+
+    def localised(some: Sequence[int]) -> list[Ranked]:
         curves = {key: curve_of(key, query, corpus, limits) for key in some}
         answering = {
             key: curve
@@ -217,17 +218,26 @@ def _all_moments(
         }
         raw = settings.method in READ_RAW
         seen = [curve if raw else postprocess(curve, settings) for curve in answering.values()]
-        for (key, curve), windows in zip(answering.items(), select_all(seen, settings), strict=True):
-            yield from _moments(corpus.videos[key], curve, relevance_of[key], windows, asked.background)
+        found = zip(answering.items(), select_all(seen, settings), strict=True)
+        return [
+            moment
+            for (key, curve), windows in found
+            for moment in _moments(corpus.videos[key], curve, relevance_of[key], windows, asked.background)
+        ]
+
+    return chain.from_iterable(search_threads().map(localised, _together(list(relevance_of), corpus)))
 
 
 def _scored(
     asked: Asked, pool: Sequence[int], corpus: Corpus, settings: SearchSettings
 ) -> Iterator[tuple[float, int]]:
     """Relevance and id of each video."""
-    for some in _together(pool, corpus):
+
+    def scored(some: Sequence[int]) -> list[tuple[float, int]]:
         prepared, vectors = [corpus.prepared(key) for key in some], [corpus.vectors(key) for key in some]
-        yield from zip(relevances(asked, prepared, vectors, settings.best_frames).tolist(), some, strict=True)
+        return list(zip(relevances(asked, prepared, vectors, settings.best_frames).tolist(), some, strict=True))
+
+    return chain.from_iterable(search_threads().map(scored, _together(pool, corpus)))
 
 
 def _together(video_ids: Sequence[int], corpus: Corpus) -> list[Sequence[int]]:

@@ -57,12 +57,11 @@ class Likeness:
     offset: int | Places
 
     @classmethod
-    def of(cls, vectors: NDArray[np.floating], offset: int) -> Likeness:
-        """Of (n, D) unit vectors, of which the first is frame ``offset`` of the video."""
-        n = vectors.shape[0]
+    def of(cls, cosines: NDArray[np.floating], offset: int) -> Likeness:
+        """Of the cosines (n, n) of frames with each other, of which the first is frame ``offset`` of the video."""
+        n = len(cosines)
         sums = np.zeros((n + 1, n + 1))
-        near = vectors.astype(np.float32, copy=False)
-        np.cumsum(near @ near.T, axis=0, dtype=np.float64, out=sums[1:, 1:])
+        np.cumsum(cosines, axis=0, dtype=np.float64, out=sums[1:, 1:])
         np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
         return cls(sums.ravel(), 0, n + 1, offset)
 
@@ -78,15 +77,6 @@ class Likeness:
         at = self.sums.take
         total: Floats = at(b + d) - at(a + d) - at(b + c) + at(a + c)
         return total
-
-    def cosines(self, frames: Places, columns: Places) -> NDArray[np.float32]:
-        """Of frames (k,) with frames (k, m) → (k, m) float32."""
-        rows = (frames - self.offset)[:, None] * self.row
-        columns = columns - self.offset
-        upper, lower = rows + columns, rows + self.row + columns
-        at = self.sums.take
-        cosines: NDArray[np.float32] = (at(lower + 1) - at(lower) - at(upper + 1) + at(upper)).astype(np.float32)
-        return cosines
 
     def of_neighbours(self, edges: Places) -> tuple[Floats, Floats]:
         """Sums of cosines within and between three neighbouring stretches, read at once.
@@ -118,6 +108,31 @@ class Likeness:
         return -cosine(
             product, self.between(before, places, before, places), self.between(places, after, places, after)
         )
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a video, frames ``first`` up to ``end``, and what lies around it, ``low`` up to ``high``."""
+
+    first: int
+    end: int
+    low: int
+    high: int
+
+    def cosines(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Of all its k frames with each other, (k, k), from V_E of the video."""
+        near = vectors[self.low : self.high].astype(np.float32, copy=False)
+        cosines: NDArray[np.float32] = near @ near.T
+        return cosines
+
+
+def parts_of(n: int, period_seconds: float, reach: int) -> list[Part]:
+    """The stretches of a video of n frames, with ``reach`` frames on both sides or, at its ends, both on one."""
+    edges, both = stretch_edges(n, period_seconds).tolist(), 2 * reach + 1
+    return [
+        Part(first, end, max(0, min(first - reach, n - both)), min(n, max(end + reach, both)))
+        for first, end in pairwise(edges)
+    ]
 
 
 def joined(parts: Sequence[tuple[Likeness, int]], which: Places) -> Likeness:
@@ -176,23 +191,13 @@ class Structure:
     period_seconds: float
 
     @classmethod
-    def of(
-        cls, vectors: NDArray[np.floating], period_seconds: float, reach_seconds: float = 1.25 * CONTEXT_SECONDS
-    ) -> Structure:
-        """Of one video.
-
-        Args:
-            vectors: V_E, (n, D) unit.
-            period_seconds: T.
-            reach_seconds: how far each part goes beyond its stretch; no context of a window in it goes
-                further than the default.
-        """
-        edges, reach = stretch_edges(len(vectors), period_seconds), frames_in(reach_seconds, period_seconds)
-        lows = np.maximum(edges[:-1] - reach, 0).tolist()
+    def of(cls, vectors: NDArray[np.floating], period_seconds: float) -> Structure:
+        """Of one video with V_E (n, D) unit; no context of a window reaches beyond what is around its part."""
+        reach = frames_in(1.25 * CONTEXT_SECONDS, period_seconds)
         parts = [
-            Likeness.of(vectors[low : end + reach], low) for low, end in zip(lows, edges[1:].tolist(), strict=True)
+            Likeness.of(part.cosines(vectors), part.low) for part in parts_of(len(vectors), period_seconds, reach)
         ]
-        return cls(edges, parts, period_seconds)
+        return cls(stretch_edges(len(vectors), period_seconds), parts, period_seconds)
 
     @cached_property
     def change(self) -> Floats:
@@ -216,37 +221,10 @@ class Structure:
     def _frames(self) -> int:
         return int(self.edges[-1])
 
-    def lengths(self, first: Places, end: Places) -> Floats:
-        """Lengths of the sums of the vectors of n stretches, the i-th around frame i: (n,), (n,) → (n,)."""
-        squares = [
-            part.between(first[a:b], end[a:b], first[a:b], end[a:b])
-            for part, (a, b) in zip(self.parts, pairwise(self.edges.tolist()), strict=True)
-        ]
-        lengths: Floats = np.sqrt(np.maximum(np.concatenate(squares), 1e-12))
-        return lengths
-
-    def band(self, reach: int) -> NDArray[np.float32]:
-        """Cosines of each frame with those up to ``reach`` from it, which lie within its part: (n, m) float32.
-
-        The first of each row is with frame :func:`band_start`.
-        """
-        columns = np.arange(min(self._frames, 2 * reach + 1))
-        rows = [
-            part.cosines(frames, band_start(frames, reach, self._frames)[:, None] + columns)
-            for part, frames in zip(self.parts, np.split(np.arange(self._frames), self.edges[1:-1]), strict=True)
-        ]
-        return np.concatenate(rows)
-
     @property
     def nbytes(self) -> int:
         """Memory it takes."""
         return sum(part.nbytes for part in self.parts)
-
-
-def band_start(frames: Places, reach: int, n: int | Places) -> Places:
-    """The frames with which rows of :meth:`Structure.band` begin, of videos of n frames."""
-    starts: Places = np.clip(frames - reach, 0, np.maximum(0, n - 2 * reach - 1))
-    return starts
 
 
 def cosine(product: Floats, square_a: Floats, square_b: Floats) -> Floats:

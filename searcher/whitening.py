@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +77,6 @@ class Whitening:
             temporary.replace(file)
         return made
 
-    def frames(self, vectors: Float32) -> Float32:
-        """(n, D) unit vectors → (n, D) float32 whitened, of length 1 again."""
-        return unit(self._shorten(vectors - self.mean))
-
     def query(self, vector: Float32) -> Float32:
         """(D,) → (D,). Its mean stays: what is usual for frames need not be so for texts."""
         whitened: Float32 = self.queries(vector[None])[0]
@@ -90,16 +86,39 @@ class Whitening:
         """Several of them: (b, D) → (b, D) float32 unit."""
         return unit(self._shorten(vectors))
 
-    def scale(self, vectors: Float32) -> Float32:
-        """By what (n,) the products of (n, D) frames with what :meth:`sought` gives must be multiplied."""
-        lengths: Float32 = np.linalg.norm(self._shorten(vectors - self.mean), axis=1)
-        return np.where(lengths > 0, 1 / np.maximum(lengths, 1e-12), 0).astype(np.float32)
+    def coordinates(self, vectors: Float32) -> Float32:
+        """What :meth:`products` needs of (n, D) frames: (n, k + 1) float32."""
+        coordinates: Float32 = vectors @ self._lost.T - self._lost_by_mean
+        return coordinates
+
+    def products(self, products: Float32, coordinates: Float32) -> Float32:
+        """Inner products (n, n) of whitened frames, not of length 1 again, from those of the frames themselves.
+
+        With m the mean, A the axes and l what each loses, W = 1 - Aᵀ l A, so W(x - m) · W(y - m) is
+        (x - m) · (y - m) less what the two have along the axes, times 1 - (1 - l)².
+        """
+        axes, mean = coordinates[:, :-1], coordinates[:, -1]
+        whitened: Float32 = products - axes @ axes.T
+        whitened -= mean
+        whitened -= mean[:, None]
+        return whitened
+
+    @cached_property
+    def _lost(self) -> Float32:
+        """(k + 1, D): the axes, each by what squares of lengths along it lose, and the mean."""
+        return np.vstack((np.sqrt(1 - (1 - self.loss) ** 2)[:, None] * self.axes, self.mean))
+
+    @cached_property
+    def _lost_by_mean(self) -> Float32:
+        lost = self._lost @ self.mean
+        lost[-1] /= 2  # (x - m) · (y - m) = x · y - (x · m - m²/2) - (y · m - m²/2)
+        return lost
 
     def sought(self, queries: Float32) -> Float32:
         """With what frames must be multiplied to know their whitened cosines with (b, D) queries: (b, D) float32.
 
         Whitening is symmetric, so W(v - mean) · Wq is (v - mean) · WWq: v · s - mean · s with this s, divided by
-        the length of W(v - mean). So frames need not be kept whitened.
+        the length of W(v - mean). So frames need not be whitened.
         """
         return self._shorten(self.queries(queries))
 

@@ -16,14 +16,12 @@ from indexer.frame_index import Moments, NumpyIndex
 from indexer.recent import Remembered
 from indexer.store import VideoFrames
 from indexer.vectors import Float32, unit
+from searcher.prepared import STRETCHES_SECONDS, Prepared
 from searcher.relevance import (
     CHANCE_WEIGHT,
     COMBINATION_WEIGHT,
-    STRETCHES_SECONDS,
     Asked,
     Background,
-    Frames,
-    Prepared,
     answers,
     best_combinations,
     best_stretches,
@@ -57,7 +55,8 @@ def stretch(query, video: Video) -> tuple[float, int]:
 
 def combination(query, vectors, count) -> float:
     centre = np.array([[len(vectors) // 2]])
-    return float(best_combinations(query[None] @ vectors.T, [Frames.of(vectors, 2.0)], centre, count)[0, 0])
+    frames = made_of(vectors).prepared.spaces[:1]
+    return float(best_combinations(query[None] @ vectors.T, frames, centre, count)[0, 0])
 
 
 def answers_of(queries, videos, count, whitening=None) -> Float32:
@@ -175,6 +174,11 @@ def made(rows=4000, seed=0):
     return (random.standard_normal((rows, 12)) * spread + 3).astype(np.float32)
 
 
+def whitened(vectors, whitening: Whitening) -> Float32:
+    """Frames as the whitened space has them, of length 1 again."""
+    return unit(whitening._shorten(vectors - whitening.mean))
+
+
 def test_whitening_shortens_what_varies_most():
     corpus = made()
     whitening = Whitening.of(Moments.of(corpus))
@@ -210,7 +214,7 @@ def test_the_deviation_of_whitened_cosines_is_about_right():
     corpus = made()
     whitening = Whitening.of(Moments.of(corpus))
     query = whitening.query(unit(np.ones(12)))
-    assert whitening.deviation(query) == pytest.approx((whitening.frames(corpus) @ query).std(), rel=0.2)
+    assert whitening.deviation(query) == pytest.approx((whitened(corpus, whitening) @ query).std(), rel=0.2)
 
 
 def test_relevance_is_the_mean_of_both_spaces_in_deviations_above_chance():
@@ -224,11 +228,34 @@ def test_relevance_is_the_mean_of_both_spaces_in_deviations_above_chance():
     level = CHANCE_WEIGHT * levels_of(small, 5)[0]
     assert plain == pytest.approx(background.standard(answer(query, small, 5) - level))
     # In the whitened space the same is done with whitened frames, whitened query and whitened random vectors.
-    white = made_of(whitening.frames(corpus[:30]))
-    whitened = whitening.query(query)
+    white = made_of(whitened(corpus[:30], whitening))
+    seen = whitening.query(query)
     by_chance = answers_of(whitening.queries(random_vectors(12)), [white], 5).mean()
-    other = answer(whitened, white, 5) - CHANCE_WEIGHT * by_chance
-    assert both == pytest.approx((plain + other / whitening.deviation(whitened)) / 2, rel=1e-4)
+    other = answer(seen, white, 5) - CHANCE_WEIGHT * by_chance
+    assert both == pytest.approx((plain + other / whitening.deviation(seen)) / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 2, 30, 140, 160, 500])
+def test_whitened_videos_are_prepared_without_whitening_their_frames(n):
+    corpus = unit(made(1000))
+    whitening = Whitening.of(Moments.of(corpus))
+    found = made_of(corpus[:n], whitening=whitening).prepared.spaces[1]
+    expected = made_of(whitened(corpus[:n], whitening)).prepared.spaces[0]
+    assert np.allclose(found.cosines, expected.cosines, atol=1e-5)
+    assert np.allclose(found.lengths, expected.lengths, rtol=3e-5)
+    # W(v - mean) · s is (v - mean) · s without what is lost, and its length makes it a cosine.
+    lengths = np.linalg.norm(whitening._shorten(corpus[:n] - whitening.mean), axis=1)
+    assert np.allclose(found.scale * lengths, 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n", [40, 76, 150, 160, 226, 400])
+def test_frames_near_each_other_are_kept_whole(n):
+    """At 2 s a frame, 76 on both sides; at the ends of a video 152 on one."""
+    vectors = unit(np.random.default_rng(n).standard_normal((n, 8)))
+    kept = made_of(vectors).prepared.spaces[0].cosines
+    for frame in range(n):
+        start = max(0, min(frame - 76, n - 153))
+        assert np.allclose(kept[frame], vectors[start : start + 153] @ vectors[frame], atol=1e-6)
 
 
 def test_a_video_that_shows_much_has_a_higher_level_of_chance():
