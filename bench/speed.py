@@ -24,9 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer import manifest
-from indexer.encoder import LOCAL, OpenClipEncoder
+from indexer.encoder import OpenClipEncoder
 from indexer.frame_index import FlatIndex, Segment
 from indexer.manifest import Manifest
+from indexer.model_names import LOCAL
 from indexer.segments import SEGMENT_ROWS, follow
 from indexer.store import Store, VideoFrames
 from indexer.vectors import unit

@@ -24,7 +24,7 @@ from indexer.decoders import Decoded, Failed, Finished, Message, Opened, decode_
 from indexer.discover import printable
 from indexer.encoder import Encoder
 from indexer.encoding import Encoders
-from indexer.errors import VClipperError
+from indexer.errors import ContentError, VClipperError
 from indexer.fragments import Fragment
 from indexer.plan import Job, Plan
 from indexer.settings import IndexSettings
@@ -36,10 +36,11 @@ from indexer.video_types import DecodeOutcome, VideoInfo
 
 @dataclass(frozen=True)
 class FileNote:
-    """A file and what there is to say about it."""
+    """A file and what there is to say about it; ``is_lasting``: it would be said the next time too."""
 
     path: Path
     note: str = ""
+    is_lasting: bool = False
 
 
 @dataclass
@@ -352,7 +353,8 @@ class Committer:
 
     def fail(self, job: Job, error: VClipperError) -> None:
         """See :class:`Sink`."""
-        self._report.failed.append(FileNote(job.path, str(error)))
+        is_lasting = isinstance(error, ContentError)
+        self._report.failed += [FileNote(path, reason, is_lasting) for path, reason in job.failed(str(error))]
 
     def note(self, text: str) -> None:
         """See :class:`Sink`."""

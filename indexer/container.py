@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from indexer.errors import VideoError
+from indexer.errors import ContentError, VideoError
 
 _CONTAINERS = {"mov": "mp4", "matroska": "matroska", "mpegts": "mpegts", "mpeg": "mpeg"}
 """Short names for FFmpeg's lists of aliases (``mov,mp4,m4a,3gp,3g2,mj2``), by their first member."""
@@ -48,7 +48,7 @@ def demand_regular_file(path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise VideoError(f"{printable(path)} is {_file_kind(status.st_mode)}, not a file", "Give a video file")
     if status.st_size == 0:
-        raise VideoError(f"{printable(path)} is empty (0 bytes)", "Copy or download it again")
+        raise ContentError(f"{printable(path)} is empty (0 bytes)", "Copy or download it again")
     if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         raise VideoError(f"{printable(path)} may not be read by you", "Change its permissions")
 
@@ -80,7 +80,8 @@ def open_container(path: Path, **options: str) -> Any:
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         hint = "It may be damaged, cut off, or no video at all"
-        raise VideoError(f"{printable(path)} cannot be opened as a video: {reason}", hint) from None
+        kind = ContentError if isinstance(error, av.InvalidDataError) else VideoError  # or the drive's fault
+        raise kind(f"{printable(path)} cannot be opened as a video: {reason}", hint) from None
 
 
 def picture_stream(container: Any, path: Path) -> Any:
@@ -91,10 +92,10 @@ def picture_stream(container: Any, path: Path) -> Any:
     """
     name = container_format(container)
     if name in _NOT_VIDEO_CONTAINERS or name.endswith("_pipe"):
-        raise VideoError(f"{printable(path)} is not a video but {name}", "Give a video file")
+        raise ContentError(f"{printable(path)} is not a video but {name}", "Give a video file")
     streams = moving_streams(container)
     if not streams:
-        raise VideoError(f"{printable(path)} holds no moving pictures", "Give a file with a video stream")
+        raise ContentError(f"{printable(path)} holds no moving pictures", "Give a file with a video stream")
     best = container.streams.best("video")
     return best if best in streams else streams[0]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import logging
 import os
@@ -22,15 +21,13 @@ from indexer.cache import export_folder
 from indexer.discover import fingerprint
 from indexer.errors import ModelError, first_line
 from indexer.frames import PictureSpec, fit_picture
+from indexer.model_names import HUB, LOCAL, RANDOM_WEIGHTS, demand_model
 from indexer.vectors import Float32, UInt8, unit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 DEFAULT_MODEL = "ViT-B-32/laion2b_s34b_b79k"
-LOCAL = "local-dir:"
-HUB = "hf-hub:"
-RANDOM_WEIGHTS = "random"
 
 
 class Encoder(Protocol):
@@ -92,6 +89,7 @@ class OpenClipEncoder:
         self, model: str, device: str = "auto", name: str = "", demo_only: bool = False, backend: str = AUTO
     ) -> None:
         wanted = device_for(backend, device)
+        demand_model(model)  # before the seconds that importing torch takes
         _import_torch()
         self.name = name or model
         self.demo_only = demo_only
@@ -194,13 +192,6 @@ def _why(error: Exception) -> str:
     return reason.split(". ")[0]
 
 
-def list_models() -> list[str]:
-    """``NAME/PRETRAINED`` of every published OpenCLIP model."""
-    import open_clip
-
-    return sorted(f"{name}/{tag}" for name, tag in open_clip.list_pretrained())
-
-
 def _load(model: str, device: str) -> tuple[Any, Any]:
     """What is on this machine is used as it is, and nobody is asked for news of it; the rest is downloaded."""
     _demand_safetensors(model)
@@ -265,17 +256,8 @@ def _split(model: str) -> tuple[str, str | None]:
         return f"{LOCAL}{Path(model[len(LOCAL) :]).expanduser()}", None
     if model.startswith(HUB):
         return model, None
-    import open_clip
-
+    demand_model(model)
     architecture, _, pretrained = model.partition("/")
-    if pretrained == RANDOM_WEIGHTS and architecture in open_clip.list_models():
-        return architecture, pretrained
-    published = list_models()
-    if model not in published:
-        near = difflib.get_close_matches(model, published, n=3, cutoff=0.3)
-        near += [name for name in published if name.startswith(f"{architecture}/")][:3]
-        hint = f"Near it: {', '.join(dict.fromkeys(near))}. " if near else ""
-        raise ModelError(f"no OpenCLIP model is called {model!r}", f"{hint}All: vclip models")
     return architecture, pretrained
 
 

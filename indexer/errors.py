@@ -6,6 +6,7 @@
     ├── InputError            a path, a query, an image or an option that cannot be used
     │   └── SettingError           a setting out of its bounds
     ├── VideoError            one file that cannot be decoded (the run goes on without it)
+    │   └── ContentError           for what it holds: it cannot be decoded the next time either
     ├── ModelError            a model that cannot be loaded
     └── LibraryError          the library directory is missing, empty or not a library
         ├── LibraryMismatchError   made with another model, sampling rate or schema
@@ -80,6 +81,10 @@ class SettingError(InputError):
 
 class VideoError(VClipperError):
     """One video that cannot be decoded."""
+
+
+class ContentError(VideoError):
+    """A video that cannot be decoded for what it holds: trying again would end the same."""
 
 
 class ModelError(VClipperError):

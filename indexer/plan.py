@@ -26,6 +26,11 @@ class Job:
     """Other paths in this run that hold the same content."""
     is_update: bool = False
 
+    def failed(self, reason: str) -> Iterator[tuple[Path, str]]:
+        """Each path of this content, and the reason why it cannot be decoded with that path in it."""
+        for path in (self.path, *self.also):
+            yield path, reason.replace(printable(self.path), printable(path))
+
 
 @dataclass
 class Plan:

@@ -20,7 +20,7 @@ from indexer.container import (
     printable,
     recorded_unix,
 )
-from indexer.errors import VideoError
+from indexer.errors import ContentError
 from indexer.keyframes import has_open_groups
 from indexer.picture import displayed_size, is_hdr, orientation
 from indexer.video_types import DurationSource, VideoInfo
@@ -51,7 +51,7 @@ def probe(path: Path) -> VideoInfo:
 def _describe(path: Path, container: Any, stream: Any) -> VideoInfo:
     context = stream.codec_context
     if context is None:
-        raise VideoError(f"{printable(path)} holds pictures in a format that nothing here can decode")
+        raise ContentError(f"{printable(path)} holds pictures in a format that nothing here can decode")
     container_name = container_format(container)
     _demand_sane_size(path, context)
     longest_seconds = max(_SHORT_SECONDS, path.stat().st_size / _LEAST_BYTES_PER_SECOND)
@@ -64,7 +64,7 @@ def _describe(path: Path, container: Any, stream: Any) -> VideoInfo:
     rotation, is_mirrored = orientation(frame)
     width, height = displayed_size(context.width, context.height, aspect, rotation)
     if width < 1 or height < 1:
-        raise VideoError(f"{printable(path)} does not tell the size of its picture", "It may be damaged")
+        raise ContentError(f"{printable(path)} does not tell the size of its picture", "It may be damaged")
     return VideoInfo(
         path=path,
         container=container_name,
@@ -92,7 +92,7 @@ def _describe(path: Path, container: Any, stream: Any) -> VideoInfo:
 
 def _demand_sane_size(path: Path, context: Any) -> None:
     if context.width * context.height > _MOST_PIXELS:
-        raise VideoError(
+        raise ContentError(
             f"{printable(path)} claims pictures of {context.width} × {context.height}",
             "Pictures of more than 134 million pixels are not decoded",
         )

@@ -23,7 +23,7 @@ from indexer.container import printable
 from indexer.decode_decord import DecordGaveUpError, decord_samples
 from indexer.decode_pyav import pyav_samples
 from indexer.decode_torchcodec import TorchcodecGaveUpError, torchcodec_samples
-from indexer.errors import InputError, VideoError
+from indexer.errors import ContentError, InputError
 from indexer.frames import check_tolerance, sample_times
 from indexer.packet_skipping import may_skip_packets
 from indexer.video_types import (
@@ -132,7 +132,7 @@ def decode(
         whether the file was complete, and if not, why.
 
     Raises:
-        VideoError: no frame at all can be decoded.
+        ContentError: no frame at all can be decoded.
         InputError: the period, the number of threads or the tolerance cannot be used.
     """
     sample_times(0.0, period_seconds)
@@ -151,7 +151,7 @@ def decode(
     if decoder == "pyav":
         yield from pyav_samples(path, info, period_seconds, threads, progress, shortcuts)
     if progress.next_index == 0:
-        raise VideoError(f"no picture of {printable(path)} can be decoded", "It may be damaged or cut off")
+        raise ContentError(f"no picture of {printable(path)} can be decoded", "It may be damaged or cut off")
     return _outcome(info, progress, decoder)
 
 

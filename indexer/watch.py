@@ -173,7 +173,7 @@ class Watcher:
         try:
             self._observer.schedule(_Listener(self._told.put), str(root), recursive=True)
         except FileNotFoundError:
-            self._on_note(f"{printable(root)} is not there; waiting for it (Ctrl-C if the name is wrong)")
+            self._on_note(f"{printable(root)} is not there; waiting for it")
         except OSError as error:  # more folders than the system watches
             again = f"it is looked at every {self._settings.rescan_seconds:g} s"
             self._on_note(f"{printable(root)} cannot be watched ({error.strerror}); {again}")

@@ -16,8 +16,8 @@ import pytest
 
 from indexer import backends, cache, onnx_pictures
 from indexer.backends import LEAST_BFLOAT16, LEAST_FLOAT32, device_for, in_force, multiplies_bfloat16
-from indexer.encoder import LOCAL
 from indexer.errors import InputError
+from indexer.model_names import LOCAL
 from indexer.settings import BACKENDS, IndexSettings
 from indexer.vectors import least_cosine
 from tests.fakes import make_film

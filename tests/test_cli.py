@@ -89,8 +89,10 @@ def test_a_failure_names_the_file_once_and_wraps_its_reason(lib, tmp_path, vclip
     ]
     assert f"  failed  {'long ' * 15}name.mp4" in lines  # a path is never broken
     assert "          is empty (0 bytes). Copy or download it again" in lines
-    monkeypatch.setenv("COLUMNS", "160")
-    assert "  failed  a.mp4: cannot be opened as a video" in vclip("index", ".")[1]
+    monkeypatch.setenv("COLUMNS", "200")
+    _, out, _ = vclip("index", ".")
+    assert "  failed  a.mp4: cannot be opened as a video" in out
+    assert out.endswith("What is unchanged is tried again with: vclip index --force FILE\n")
 
 
 def test_index_json(lib, films, vclip):

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.encoder import encode_images, list_models
+from indexer.encoder import encode_images
 from indexer.errors import LibraryMismatchError, ModelError
+from indexer.model_names import list_models
 from vclipper.library import Library
 from vclipper.models import DEMO_FOLDER, fingerprint_of, load_encoder
 
@@ -113,6 +114,31 @@ def test_a_device_that_does_not_exist(device):
 def test_published_models_are_listed():
     assert "ViT-B-32/laion2b_s34b_b79k" in list_models()
     assert len(list_models()) > 50
+
+
+def test_names_read_from_the_source_are_those_that_open_clip_lists():
+    import open_clip
+
+    assert list_models() == sorted("/".join(pair) for pair in open_clip.list_pretrained())
+
+
+def test_where_the_source_reads_otherwise_open_clip_is_asked(monkeypatch):
+    monkeypatch.setattr("ast.parse", lambda text: (_ for _ in ()).throw(SyntaxError("in a later version")))
+    assert "ViT-B-32/laion2b_s34b_b79k" in list_models()
+
+
+def test_a_mistyped_model_is_refused_before_torch_is_imported(tmp_path):
+    code = """if True:
+        import sys
+        from vclipper import cli
+        code = cli.run(["index", sys.argv[1], "--model", "ViT-B-32/laion2b_s34b_b97k", "--library", sys.argv[1] + "/lib"])
+        assert code == 1 and "torch" not in sys.modules and "open_clip" not in sys.modules
+    """  # noqa: E501
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stderr.startswith(
+        "vclip: no OpenCLIP model is called 'ViT-B-32/laion2b_s34b_b97k'. Near it: ViT-B-32/"
+    )
+    assert "ViT-B-32/laion2b_s34b_b79k" in done.stderr
 
 
 def test_no_network_and_no_weights_is_one_line_at_once(tmp_path):

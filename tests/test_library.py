@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vclipper.library
 from indexer.errors import (
     InputError,
     LibraryError,
@@ -312,6 +313,7 @@ def test_a_hanging_decoder_costs_its_file(own_films, tmp_path, monkeypatch):
     assert "gave nothing for 1 seconds" in report.failed[0].note
     assert names(report.added) == ["b.mp4"]
     assert threading.active_count() < 50
+    assert names(library.index([own_films]).added) == ["a.mp4"]  # what may pass is tried again
 
 
 def test_a_crashing_decoder_costs_its_file(own_films, tmp_path, monkeypatch):
@@ -708,3 +710,73 @@ def test_texts_of_a_query_that_fails_are_not_computed_with_the_next_one(own_film
             library.search(query)
     library.search("blue")
     assert asked == ["blue"]
+
+
+# ---- files that cannot be decoded
+
+
+def only_fails(report) -> str:
+    """The one failure of a run that did nothing else but skip."""
+    assert (report.added, report.updated, report.frames) == ([], [], 0)
+    (failure,) = report.failed
+    return failure.note
+
+
+def test_a_file_known_to_fail_is_told_without_the_model(tmp_path):
+    film, bad = make_film(tmp_path / "a.mp4", [("red", 4)]), tmp_path / "bad.mp4"
+    bad.write_text("no video")
+    library = open_library(tmp_path / "lib")
+    first = only_fails_beside_one(library.index([film, bad]))
+    calm = Library(library.path, "cpu", lambda name, device: pytest.fail("the model was loaded"))
+    for _ in range(2):
+        again = calm.index([film, bad])
+        assert only_fails(again) == f"{first} (unchanged, so not tried again)"
+        assert not again.ok
+
+
+def only_fails_beside_one(report) -> str:
+    assert len(report.added) == len(report.failed) == 1
+    return report.failed[0].note
+
+
+@pytest.mark.parametrize("change", ["time", "content", "options", "version", "force"])
+def test_a_file_known_to_fail_is_tried_again_when_something_changed(tmp_path, monkeypatch, change):
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no video")
+    library = open_library(tmp_path / "lib")
+    note = only_fails(library.index([bad]))
+    settings = IndexSettings(loop_filter=change != "options", force=change == "force")
+    if change == "time":
+        os.utime(bad, (1, 1))
+    elif change == "content":
+        make_film(bad, [("red", 4)])
+    elif change == "version":
+        monkeypatch.setattr(vclipper.library, "__version__", "99")
+    report = library.index([bad], settings=settings)
+    if change == "content":
+        assert [len(report.added), len(report.failed)] == [1, 0]
+        assert not library.index([bad]).failed
+    else:
+        assert only_fails(report) == note
+
+
+def test_every_copy_of_a_file_that_cannot_be_decoded_is_named(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_text("no video")
+    library = open_library(tmp_path / "lib")
+    for _ in range(2):
+        report = library.index([tmp_path / "a.mp4", tmp_path / "b.mp4"])
+        assert [note.path.name for note in report.failed] == ["a.mp4", "b.mp4"]
+        assert all(str(note.path) in note.note for note in report.failed)
+
+
+def test_a_damaged_list_of_failures_costs_one_more_try(tmp_path):
+    bad, library = tmp_path / "bad.mp4", open_library(tmp_path / "lib")
+    bad.write_text("no video")
+    note = only_fails(library.index([bad]))
+    for damage in (b"{", b"[]", b'{"made_by": 1, "files": 2}', b"\xff"):
+        (library.path / "failures.json").write_bytes(damage)
+        assert only_fails(library.index([bad])) == note
+    library.index([bad])
+    assert library.remove([], purge=True) == []
+    assert not (library.path / "failures.json").exists()

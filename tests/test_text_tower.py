@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from indexer import manifest, text_tower
 from indexer.clip_tokenizer import CLEANERS, ClipTokenizer
-from indexer.encoder import LOCAL, OpenClipEncoder
+from indexer.encoder import OpenClipEncoder
 from indexer.lock import writing
+from indexer.model_names import LOCAL
 from indexer.text_export import export
 from tests.fakes import make_film
 from vclipper.library import Library

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import indexer.watch
-from indexer.errors import InputError, LibraryLockedError
+from indexer.errors import InputError, LibraryLockedError, LibraryMismatchError
 from indexer.settings import IndexSettings
 from indexer.watch import Watcher, WatchSettings
 from tests.fakes import make_film, open_library
@@ -137,6 +137,35 @@ def test_a_drive_that_goes_and_comes_back(library, folder, film, tmp_path):
         watch.wait_for(lambda: watch.added() == ["a.mp4", "b.mp4"])
         shutil.copy(make_film(film.parent / "c.mp4", [("cyan", 4)]), folder / "c.mp4")
         watch.wait_for(lambda: watch.added() == ["a.mp4", "b.mp4", "c.mp4"])
+
+
+def test_a_folder_that_is_known_and_away_is_waited_for_from_the_start(library, folder, film, tmp_path):
+    shutil.copy(film, folder / "a.mp4")
+    library.index([folder])
+    folder.rename(tmp_path / "unplugged")
+    with Running(library, [folder]) as watch:
+        watch.wait_for(lambda: f"{folder} is not there; waiting for it" in watch.notes)
+        shutil.copy(make_film(film.parent / "b.mp4", [("blue", 4)]), tmp_path / "unplugged" / "b.mp4")
+        (tmp_path / "unplugged").rename(folder)
+        watch.wait_for(lambda: watch.added() == ["b.mp4"])
+
+
+def test_a_mistyped_folder_is_refused(library, folder, film, tmp_path):
+    with pytest.raises(InputError, match=r"there is no .*/inbx, and the library knows nothing below it"):
+        library.watch([folder, tmp_path / "inbx"])
+    assert not library.path.exists()
+    library.index([film])
+    with pytest.raises(InputError, match="inbx"):
+        library.watch([tmp_path / "inbx"])
+
+
+def test_a_watch_makes_the_library_that_it_is_told_to(library, folder, tmp_path):
+    stop = threading.Event()
+    stop.set()
+    library.watch([folder], stop=stop, model="colours of mine", fps=2)
+    assert (library.info().model, library.info().fps) == ("colours of mine", 2)
+    with pytest.raises(LibraryMismatchError, match="made with model colours of mine"):
+        library.watch([folder], stop=stop, model="others")
 
 
 def mounted(place: Path) -> bool:

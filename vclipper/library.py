@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexer import cache, index_choice, manifest, segments
+from indexer import cache, failures, index_choice, manifest, segments
 from indexer.backends import AUTO
 from indexer.build import IndexReport, OnProgress, carry_out, index_files
 from indexer.catalogue import VideoRow
@@ -39,6 +39,7 @@ from searcher.rank import Moment
 from searcher.refine import refined
 from searcher.search import Corpus, Scenes, Timeline, scenes, search, search_sequence, timeline
 from searcher.settings import SearchSettings
+from vclipper import __version__
 from vclipper.current import Current
 from vclipper.embedding import Embedding
 from vclipper.images import open_image
@@ -197,6 +198,9 @@ class Library:
                 if settings.index_type is not None:
                     index_choice.write_setting(self.storage, settings.index_type)
                 plan = make_plan(files, store.catalogue(), roots, settings.force, settings.prune, on_scan)
+                known = failures.Failures(self.storage, __version__, settings.shortcuts)
+                if not settings.force:
+                    known.recall(plan)
                 if connection is None:
                     thumbnails = self.thumbnails if settings.thumbnails else None
                     report = index_files(
@@ -204,6 +208,7 @@ class Library:
                     )
                 else:
                     report = self._index_on(connection, plan, store, settings, on_progress)
+                known.remember(plan.jobs, report.failed)
                 self._bring_along(store)
         return report
 
@@ -236,27 +241,43 @@ class Library:
         on_report: Callable[[IndexReport], None] = lambda report: None,
         on_note: Callable[[str], None] = lambda text: None,
         stop: threading.Event | None = None,
+        model: str | None = None,
+        fps: float | None = None,
     ) -> None:
         """Index what is below ``paths`` and what comes there, until ``stop`` is set. One watcher a library.
 
         Args:
-            paths: folders, or files; those that are away are waited for.
+            paths: folders, or files; those that are away, and whose videos the library knows, are waited for.
             settings: of the index runs.
             watching: how long a file must not have changed, and so on.
             on_report: called after each index run.
             on_note: called with what a person should know: a drive that is away, a library that is locked.
             stop: ends it; an index run under way keeps what is finished.
+            model, fps: as in :meth:`index`.
 
         Raises:
+            InputError: a path that is not there, and below which the library knows nothing.
             LibraryLockedError: another process watches for this library.
         """
         from indexer.watch import WatchSettings as Defaults
         from vclipper.watching import Watch
 
         options = (settings or IndexSettings(), watching or Defaults())
-        self._demand_tolerance(options[0], None)
-        self._make_or_require(None, None)
-        Watch(self, absolute(paths), *options, on_report, on_note, stop or threading.Event()).run()
+        roots = absolute(paths)
+        self._demand_known(roots)
+        self._demand_tolerance(options[0], fps)
+        self._make_or_require(model, fps)
+        Watch(self, roots, *options, on_report, on_note, stop or threading.Event()).run()
+
+    def _demand_known(self, roots: Sequence[Path]) -> None:
+        """Refuse a root that is neither there nor a drive or folder that the library knows and that is away."""
+        away = [root for root in roots if not root.exists()]
+        if away and manifest.exists(self.storage):
+            known = [path for video in self.videos() for path in video.paths]
+            away = [root for root in away if not any(root == path or root in path.parents for path in known)]
+        if away:
+            hint = "Check the name; a drive is waited for once something on it was indexed"
+            raise InputError(f"there is no {printable(away[0])}, and the library knows nothing below it", hint)
 
     def watch_state(self, paused: bool | None = None) -> str:
         """Who watches for this library, in words; ``paused`` lets watchers pause or go on first."""
@@ -633,6 +654,7 @@ class Library:
         self._current.forget()
         fresh = self._current.store()
         segments.drop(self.path)
+        failures.forget(self.storage)
         index_choice.bring_along(self.storage, self.path, fresh, anew=True)
         self._current.whitening_file.unlink(missing_ok=True)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from indexer.backends import AUTO, device_for
-from indexer.encoder import LOCAL, Encoder, OpenClipEncoder, weights_fingerprint
+from indexer.encoder import Encoder, OpenClipEncoder, weights_fingerprint
+from indexer.model_names import LOCAL
 
 LoadEncoder = Callable[[str, str], Encoder]
 

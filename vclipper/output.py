@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer.discover import printable
+from indexer.failures import NOT_TRIED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -164,6 +165,8 @@ def print_report(report: IndexReport) -> None:
         out.print(f"  note  {note}", markup=False)
     for name in ("relinked", "partial", "failed", "missing", "pruned"):
         _print_notes(out, name, getattr(report, name))
+    if any(note.note.endswith(NOT_TRIED) for note in report.failed):
+        out.print("What is unchanged is tried again with: vclip index --force FILE")
     if report.missing:
         out.print("Missing files stay in the library until: vclip index --prune FOLDER")
     if report.interrupted:

@@ -7,12 +7,13 @@ import re
 
 import click
 
-from indexer.settings import DEFAULT_FPS, INDEX_TYPES, IndexSettings
+from indexer.settings import INDEX_TYPES, IndexSettings
 from vclipper.commands.options import (
     backend_option,
     device_option,
     json_option,
     library_option,
+    new_library_options,
     open_library,
     shortcut_options,
 )
@@ -22,8 +23,7 @@ INTERRUPTED = 130
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="PATHS...")
-@click.option("--fps", type=float, help=f"Sampled frames per second of a new library.  [default: {DEFAULT_FPS:g}]")
-@click.option("--model", help="OpenCLIP model of a new library; see `vclip models`.  [default: ViT-B-32/laion2b]")
+@new_library_options
 @device_option
 @backend_option
 @click.option("--batch-size", type=int, default=0, help="Pictures at once.  [default: 8, on a GPU 256]")

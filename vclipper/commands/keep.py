@@ -124,7 +124,8 @@ def reindex(index_type: str | None, library: str | None) -> None:
 @click.argument("pattern", default="")
 def models(pattern: str) -> None:
     """List the models for `index --model` (those whose name contains PATTERN)."""
-    from indexer.encoder import DEFAULT_MODEL, list_models
+    from indexer.encoder import DEFAULT_MODEL
+    from indexer.model_names import list_models
     from vclipper.models import DEMO_MODEL
 
     notes = {DEFAULT_MODEL: "  (default)", DEMO_MODEL: "  (shipped; drawn shapes only, for trying VClipper)"}

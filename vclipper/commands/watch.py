@@ -14,6 +14,7 @@ from vclipper.commands.options import (
     backend_option,
     device_option,
     library_option,
+    new_library_options,
     open_library,
     shortcut_options,
 )
@@ -21,6 +22,7 @@ from vclipper.commands.options import (
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="PATHS...")
+@new_library_options
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches; also: .vclipignore files.")
 @click.option(
     "--settle", default=5.0, show_default=True, help="Seconds without change after which a file is whole."
@@ -37,6 +39,8 @@ from vclipper.commands.options import (
 @library_option
 def watch(
     paths: tuple[str, ...],
+    fps: float | None,
+    model: str | None,
     exclude: tuple[str, ...],
     settle: float,
     poll: float,
@@ -68,6 +72,8 @@ def watch(
         on_report=_print_report,
         on_note=lambda text: click.echo(f"{_now()}  {text}", err=True),
         stop=stop,
+        model=model,
+        fps=fps,
     )
 
 
