@@ -22,6 +22,7 @@ from indexer.errors import InputError, LibraryError, first_line
 TABLES = "tables"
 #: A server that does not answer is given up after this; each request is tried again within it.
 RETRY_SECONDS = 15
+_RETRIES = 4
 _CONNECT_SECONDS = 5
 _REQUEST_SECONDS = 60
 
@@ -260,7 +261,10 @@ def _objects(uri: str) -> Any:
         "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
         "allow_http": True,
     }
-    retry: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+    # Google refuses a second write of one object within a second: four times half a second is beyond that
+    backoff = {"init_backoff": timedelta(seconds=0.5), "max_backoff": timedelta(seconds=4), "base": 2}
+    limit = timedelta(seconds=RETRY_SECONDS)
+    retry: Any = {"max_retries": _RETRIES, "retry_timeout": limit, "backoff": backoff}
     try:
         return from_url(uri, client_options=client, retry_config=retry)
     except Exception as error:  # obstore raises its own for each setting
@@ -277,7 +281,7 @@ def _lance_options() -> dict[str, str]:
         "allow_http": "true",  # used only where the user's own settings name an http:// endpoint
         "connect_timeout": f"{_CONNECT_SECONDS}s",
         "timeout": f"{_REQUEST_SECONDS}s",
-        "client_max_retries": "4",
+        "client_max_retries": str(_RETRIES),
         "client_retry_timeout": str(RETRY_SECONDS),
     }
 
@@ -315,6 +319,11 @@ _EXPLANATIONS = (
         ("403 Forbidden", "AccessDenied"),
         "access is denied",
         "These credentials may not do this in this bucket",
+    ),
+    (
+        ("429 Too Many Requests", "SlowDown", "ServerBusy", "503 Service Unavailable"),
+        "the store is too busy to answer",
+        "Run the command again: it goes on where this one stopped",
     ),
     (
         ("PermanentRedirect", "AuthorizationHeaderMalformed", "301 Moved"),

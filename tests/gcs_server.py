@@ -58,6 +58,9 @@ class Upload:
     parts: dict[int, bytes] = field(default_factory=dict)
 
 
+Answering = Callable[[Request], Response]
+
+
 class Refused(Exception):
     """An answer that is an error: status and Google's code for it."""
 
@@ -72,13 +75,13 @@ class GoogleStorage:
         buckets: the buckets that there are.
 
     Attributes:
-        before_answer: given each request and its answer, once it has been carried out; what it returns is sent
-            instead: for answers that get lost.
+        around: called with each request and what answers it, in place of that: for answers that get lost and
+            servers that are busy.
     """
 
     def __init__(self, *buckets: str) -> None:
         self.buckets: dict[str, dict[str, StoredObject]] = {name: {} for name in buckets}
-        self.before_answer: Callable[[Request, Response], Response] = lambda request, answer: answer
+        self.around: Callable[[Request, Answering], Response] = lambda request, answer: answer(request)
         self._uploads: dict[str, Upload] = {}
         self._numbers = itertools.count(time.time_ns() // 1000)
         self._lock = threading.Lock()
@@ -93,16 +96,17 @@ class GoogleStorage:
         return json.dumps({**account, "private_key": pem.decode(), "gcs_base_url": base_url})
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        request = Request(environ)
-        try:
-            answer = self._answer(request)
-        except Refused as error:
-            answer = _xml("Error", error.status, Code=error.code, Message=error.message)
-        except RequestedRangeNotSatisfiable:
-            answer = _xml("Error", 416, Code="InvalidRange", Message=str(request.range))
-        return self.before_answer(request, answer)(environ, start_response)
+        return self.around(Request(environ), self._answer)(environ, start_response)
 
     def _answer(self, request: Request) -> Response:
+        try:
+            return self._carried_out(request)
+        except Refused as error:
+            return _xml("Error", error.status, Code=error.code, Message=error.message)
+        except RequestedRangeNotSatisfiable:
+            return _xml("Error", 416, Code="InvalidRange", Message=str(request.range))
+
+    def _carried_out(self, request: Request) -> Response:
         self._demand_token(request)
         bucket, _, name = request.path[1:].partition("/")
         if bucket not in self.buckets:

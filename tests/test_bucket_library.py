@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from werkzeug.wrappers import Response
 
 import vclipper.library
 from indexer import cache
@@ -196,6 +197,70 @@ def test_a_store_that_goes_away_is_said(address, service, films, monkeypatch, vc
         assert (code, out) == (1, "")
         assert err.startswith(f"vclip: {address}: the store cannot be reached. Check the network and ")
         assert err.count("\n") == 1
+
+
+@pytest.fixture
+def google(address_on, services, monkeypatch):
+    """Let something come between Google's storage and its clients; gives an empty prefix there."""
+
+    def with_(around) -> str:
+        address = address_on("gs")
+        monkeypatch.setattr(services("gs").google, "around", around)
+        return address
+
+    return with_
+
+
+def test_answers_that_get_lost(google, films, expected):
+    """Each write is carried out; its first answer is lost, and the client asks for it again."""
+    lost = set()
+
+    def around(request, answer):
+        done = answer(request)
+        if request.method == "GET" or done.status_code >= 300 or request.full_path in lost:
+            return done
+        lost.add(request.full_path)
+        return Response(status=503)
+
+    address = google(around)
+    report = open_library(address).index([films])
+    assert (len(report.added), report.ok) == (6, True)
+    assert rows_of(open_library(address)) == expected
+    assert open_library(address).verify() == []
+    assert any("_versions" in path for path in lost)  # LanceDB's commits
+    assert any("writer" in path for path in lost)
+
+
+def test_one_write_of_an_object_a_second(google, films):
+    """https://cloud.google.com/storage/quotas#objects: what is written more often is answered by 429."""
+    written, refused = {}, []
+
+    def around(request, answer):
+        if request.method in ("GET", "HEAD"):
+            return answer(request)
+        if time.monotonic() - written.get(request.path, -1) < 1:
+            refused.append(request.path)
+            return Response("<Error><Code>SlowDown</Code></Error>", 429)
+        done = answer(request)
+        if done.status_code < 300:
+            written[request.path] = time.monotonic()
+        return done
+
+    address = google(around)
+    assert open_library(address).index([films / "0.mp4"]).ok
+    assert open_library(address).verify() == []
+    assert any(path.endswith("writer.json") for path in refused)
+
+
+def test_a_store_that_stays_busy_is_said(google, films, vclip, monkeypatch):
+    address = google(lambda request, answer: Response(status=503))
+    monkeypatch.setattr("indexer.storage.RETRY_SECONDS", 0)
+    code, _, err = vclip("index", films, "--library", address)
+    assert (code, err) == (
+        1,
+        f"vclip: {address}: the store is too busy to answer. "
+        "Run the command again: it goes on where this one stopped\n",
+    )
 
 
 def test_rows_do_not_depend_on_settings(s3, films, expected):
