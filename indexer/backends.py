@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from indexer.errors import InputError, first_line
+from indexer.processor import instructions
 from indexer.settings import BACKENDS
 from indexer.vectors import Float32, UInt8, least_cosine
 
@@ -163,11 +164,7 @@ def in_force(backend: str, device: str) -> str:
 
 def multiplies_bfloat16() -> bool:
     """Whether this CPU has instructions for it; False where Linux does not say."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags.split())
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(instructions())
 
 
 def open_pictures(backend: str, tower: PictureTower, size: tuple[int, int], export: Path) -> Pictures:

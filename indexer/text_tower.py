@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.clip_tokenizer import ClipTokenizer
+from indexer.processor import instructions
 from indexer.snapshot import FOLDER
 from indexer.vectors import Float32, unit
 
 FILE_NAME = "text.json"
 #: Texts of one run: 32 of 77 tokens take 20 MB between two layers.
 _TEXTS_AT_ONCE = 32
+#: OpenBLAS takes products of up to so many multiplications for small, on processors with AVX-512.
+_SMALL_PRODUCT = 1_000_000
+#: Rows of a weight at a time: with fewer the calls cost more than the copies.
+_LEAST_ROWS, _MOST_ROWS = 8, 64
 
 
 @dataclass(frozen=True)
@@ -67,68 +73,102 @@ class TextTower:
         return unit(np.concatenate([self._features([self._tokenize(text) for text in some]) for some in groups]))
 
     def _features(self, texts: Sequence[Sequence[int]]) -> Float32:
-        """(q, D) of q texts; their tokens lie one after the other, so that the weights are read once for all."""
+        """(q, D) of q texts; their tokens lie one after the other, so that the weights are read once for all.
+
+        Tokens are columns here: the products of weights with them need no copies in another order.
+        """
         weights = self._weights
         texts = [tokens[: int(np.argmax(tokens)) + 1] for tokens in texts]  # the end marker has the highest number
         ends = np.cumsum([len(tokens) for tokens in texts])
         places = np.concatenate([np.arange(len(tokens)) for tokens in texts])
-        x = weights["token_embedding.weight"][np.concatenate(texts)] + weights["positional_embedding"][places]
+        rows = weights["token_embedding.weight"][np.concatenate(texts)] + weights["positional_embedding"][places]
+        x = np.ascontiguousarray(rows.T)
         for layer in range(self._shape.layers):
             block = f"transformer.resblocks.{layer}."
-            x = x + self._attention(self._norm(x, f"{block}ln_1"), ends, f"{block}attn.")
+            x += self._attention(self._norm(x, f"{block}ln_1"), ends, f"{block}attn.")
             hidden = self._activate(self._linear(self._norm(x, f"{block}ln_2"), f"{block}mlp.c_fc."))
-            x = x + self._linear(hidden, f"{block}mlp.c_proj.")
-        features: Float32 = self._norm(x[ends - 1], "ln_final") @ weights["text_projection"]
+            x += self._linear(hidden, f"{block}mlp.c_proj.")
+        features: Float32 = self._norm(x[:, ends - 1], "ln_final").T @ weights["text_projection"]
         return features
 
     def _attention(self, x: Float32, ends: NDArray[np.intp], name: str) -> Float32:
         """Each text looks at itself only; ``ends``: one past the last token of each."""
         projected = self._linear(x, f"{name}in_proj_")
-        mixed = [self._attended(one) for one in np.split(projected, ends[:-1])]
-        return self._linear(np.concatenate(mixed), f"{name}out_proj.")
+        mixed = [self._attended(one) for one in np.split(projected, ends[:-1], axis=1)]
+        return self._linear(mixed[0] if len(mixed) == 1 else np.concatenate(mixed, axis=1), f"{name}out_proj.")
 
     def _attended(self, projected: Float32) -> Float32:
-        """(tokens, 3 · width) queries, keys and values of one text → (tokens, width)."""
-        length, width = projected.shape[0], projected.shape[1] // 3
-        heads = self._shape.heads
-        queries, keys, values = projected.reshape(length, 3, heads, width // heads).transpose(1, 2, 0, 3)
-        scores = queries @ keys.transpose(0, 2, 1) / np.float32(math.sqrt(width // heads))
-        mixed = _softmax(scores + np.triu(np.full((length, length), -np.inf, np.float32), 1)) @ values
-        joined: Float32 = mixed.transpose(1, 0, 2).reshape(length, width)
-        return joined
+        """(3 · width, tokens) queries, keys and values of one text → (width, tokens)."""
+        width, length = projected.shape[0] // 3, projected.shape[1]
+        queries, keys, values = projected.reshape(3, self._shape.heads, -1, length)
+        scores = keys.transpose(0, 2, 1) @ queries  # (heads, tokens looked at, tokens that look)
+        scores /= np.float32(math.sqrt(width // self._shape.heads))
+        scores += _later(length)
+        scores -= scores.max(axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=1, keepdims=True)
+        mixed: Float32 = (values @ scores).reshape(width, length)
+        return mixed
 
     def _linear(self, x: Float32, name: str) -> Float32:
-        # OpenBLAS copies its second factor: here the few tokens, not the weights.
-        product: Float32 = (self._weights[f"{name}weight"] @ x.T).T + self._weights[f"{name}bias"]
+        product = _product(self._weights[f"{name}weight"], x)
+        product += self._weights[f"{name}bias"][:, None]
         return product
 
     def _norm(self, x: Float32, name: str) -> Float32:
-        centred = x - x.mean(axis=-1, keepdims=True)
-        deviation = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + np.float32(self._shape.epsilon))
-        normed: Float32 = centred / deviation * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
+        normed: Float32 = x - x.mean(axis=0)
+        deviation = np.sqrt(np.einsum("wt,wt->t", normed, normed) / len(x) + np.float32(self._shape.epsilon))
+        normed /= deviation
+        normed *= self._weights[f"{name}.weight"][:, None]
+        normed += self._weights[f"{name}.bias"][:, None]
         return normed
 
 
-def _softmax(scores: Float32) -> Float32:
-    shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    out: Float32 = shares / shares.sum(axis=-1, keepdims=True)
-    return out
+def _product(weight: Float32, x: Float32) -> Float32:
+    """(m, k) and (k, t) → (m, t).
+
+    OpenBLAS copies a large factor before it multiplies, which takes longer than the product where t is small.
+    With AVX-512 it takes small factors as they are, so the weight is taken a few rows at a time.
+    """
+    rows = min(_MOST_ROWS, _SMALL_PRODUCT // max(1, x.size))
+    rows = 1 << max(0, rows.bit_length() - 1)
+    if rows < _LEAST_ROWS or len(weight) % rows or "avx512f" not in instructions():
+        whole: Float32 = weight @ x
+        return whole
+    product: Float32 = weight.reshape(-1, rows, weight.shape[1]) @ x
+    return product.reshape(len(weight), -1)
+
+
+@lru_cache(maxsize=4)
+def _later(length: int) -> Float32:
+    """What is added to scores so that no token sees a later one: (tokens looked at, tokens that look)."""
+    return np.tril(np.full((length, length), -np.inf, np.float32), -1)
 
 
 def _gelu(x: Float32) -> Float32:
-    activated: Float32 = x * np.float32(0.5) * (np.float32(1) + _erf(x * np.float32(math.sqrt(0.5))))
+    activated = _erf(x * np.float32(math.sqrt(0.5)))
+    activated += np.float32(1)
+    activated *= x
+    activated *= np.float32(0.5)
     return activated
 
 
 def _erf(x: Float32) -> Float32:
     """Error function to 5e-7 (Abramowitz and Stegun 1964, 7.1.26); NumPy has none, SciPy's costs its import."""
-    size = np.abs(x)
-    t = np.float32(1) / (np.float32(1) + np.float32(0.3275911) * size)
-    series = np.zeros_like(t)
+    size: Float32 = np.abs(x)
+    t = size * np.float32(0.3275911)
+    t += np.float32(1)
+    np.divide(np.float32(1), t, out=t)
+    series: Float32 = np.zeros_like(t)
     for factor in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        series = (series + np.float32(factor)) * t
-    erf: Float32 = np.copysign(np.float32(1) - series * np.exp(-size * size), x)
-    return erf
+        series += np.float32(factor)
+        series *= t
+    size *= size
+    np.exp(np.negative(size, out=size), out=size)
+    series *= size
+    np.subtract(np.float32(1), series, out=series)
+    np.copysign(series, x, out=series)
+    return series
 
 
 def _quick_gelu(x: Float32) -> Float32:

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pytest
 
-from indexer import backends, cache, onnx_pictures
+from indexer import backends, cache, onnx_pictures, processor
 from indexer.backends import LEAST_BFLOAT16, LEAST_FLOAT32, device_for, in_force, multiplies_bfloat16
 from indexer.errors import InputError
 from indexer.model_names import LOCAL
@@ -120,8 +120,10 @@ def test_auto_is_bfloat16_where_the_cpu_has_it(monkeypatch):
 )
 def test_the_cpu_is_asked(monkeypatch, tmp_path, flags, has_it):
     (tmp_path / "cpuinfo").write_text(f"flags\t\t: fpu {flags}\n")
-    monkeypatch.setattr(backends, "Path", lambda name: tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor, "Path", lambda name: tmp_path / "cpuinfo")
+    processor.instructions.cache_clear()
     assert multiplies_bfloat16() is has_it
+    processor.instructions.cache_clear()
 
 
 def test_a_backend_for_the_cpu_takes_the_cpu():

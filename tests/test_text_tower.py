@@ -107,6 +107,17 @@ def test_texts_embedded_together_are_those_embedded_alone(demo, tmp_path):
     assert len(np.unique(alone.round(3), axis=0)) == 70  # and each its own
 
 
+@pytest.mark.parametrize("instructions", [frozenset(), frozenset({"avx512f"})])
+@pytest.mark.parametrize("tokens", [3, 12, 40, 300])
+def test_products_are_the_same_whatever_the_processor_can_do(instructions, tokens, monkeypatch):
+    monkeypatch.setattr(text_tower, "instructions", lambda: instructions)
+    random = np.random.default_rng(0)
+    for rows, columns in ((96, 64), (100, 512), (256, 2048)):
+        weight = random.standard_normal((rows, columns), np.float32)
+        x = random.standard_normal((columns, tokens), np.float32)
+        assert np.allclose(text_tower._product(weight, x), weight.astype(float) @ x, atol=1e-3)
+
+
 def altered_demo(folder: Path, **text_cfg: object) -> OpenClipEncoder:
     shutil.copytree(DEMO_FOLDER, folder)
     config = json.loads((folder / "open_clip_config.json").read_text())
