@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from bench.curves import CurveSet, Features, with_common_range
+from bench.folds import Split, folds_by_video
 from bench.run import Row, split_name, window_rows, window_values
 from bench.score import Prediction, evaluate
-from bench.tune import Objectives, Split, folds_by_video
+from bench.tune import Objectives
 from indexer.vectors import Float32, next_frame_similarity, unit
 from searcher.postprocess import min_max
 from searcher.select import Window, cut_positions, runs, select

@@ -7,11 +7,9 @@ for every query.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from bench.curves import Features
 from bench.datasets import Dataset, Query
 from bench.metrics import temporal_iou
+from bench.workers import in_processes
 from indexer import manifest, segments
 from indexer.catalogue import VideoRow
 from indexer.lock import writing
@@ -236,23 +235,10 @@ def score_corpus(
     work = [(dataset.queries[place], features.queries[dataset.queries[place].qid]) for place in asked]
     chunks = [work[start : start + QUERIES_AT_ONCE] for start in range(0, len(work), QUERIES_AT_ONCE)]
     found: list[Found] = []
-    for part in _in_processes(chunks, workers, library, deep):
+    for part in in_processes(_look_up_all, chunks, workers, _start_worker, (library, deep)):
         found += part
         on_progress(len(found), len(work))
     return _collect(len(dataset), asked, found)
-
-
-def _in_processes(
-    chunks: Sequence[Sequence[tuple[Query, Float32]]], workers: int, library: Path, settings: SearchSettings
-) -> Iterator[list[Found]]:
-    """Look every chunk up, in this process or in several; in order."""
-    if workers == 1:
-        _start_worker(library, settings)
-        yield from map(_look_up_all, chunks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker, (library, settings)) as pool:
-        yield from pool.map(_look_up_all, chunks)
 
 
 def _collect(queries: int, asked: Sequence[int], found: Sequence[Found]) -> CorpusScores:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.curves import CurveSet
+from bench.datasets import Query
+from bench.folds import folds_by_video
 from bench.metrics import temporal_iou
 from bench.run import window_values
 from bench.score import Prediction, evaluate
-from bench.tune import folds_by_video
 from indexer.errors import InputError
 from searcher import proposals
 from searcher.level_sets import Candidates
 from searcher.proposals import describe
-from searcher.rankers import FEATURES, Parameters, Rankers, formula
+from searcher.rankers import FEATURES, Parameters, Rankers
 from searcher.similarity import Curve
 
 Floats = NDArray[np.float64]
@@ -79,6 +80,10 @@ class Example:
     wanted: Float32
 
 
+Known = Sequence[tuple[CurveSet, Sequence[Example]]]
+"""Curve sets of the same queries under several signals, with their examples."""
+
+
 def without_vectors(curve_set: CurveSet) -> CurveSet:
     """The same curves without the frames' vectors."""
     return dataclasses.replace(
@@ -104,15 +109,24 @@ def wanted(spans: Floats, moments: Floats, fitting: Fitting) -> Float32:
     return distribution
 
 
+def wanted_of(query: Query, curve: Curve, candidates: Candidates, fitting: Fitting) -> Float32:
+    """(m,) wanted distribution over the candidates of a query."""
+    moments = np.array(query.windows, dtype=np.float64).reshape(-1, 2)
+    return wanted(_spans(curve, candidates), moments, fitting)
+
+
 def examples(curve_set: CurveSet, fitting: Fitting) -> list[Example]:
     """Candidates, features and wanted distribution of every query."""
     found = []
     for query, curve in zip(curve_set.queries, curve_set.curves, strict=True):
         candidates, values = describe(curve)
-        moments = np.array(query.windows, dtype=np.float64).reshape(-1, 2)
-        target = wanted(_spans(curve, candidates), moments, fitting)
-        found.append(Example(candidates, values.astype(np.float32), target))
+        found.append(Example(candidates, values.astype(np.float32), wanted_of(query, curve, candidates, fitting)))
     return found
+
+
+def known_of(curve_sets: Iterable[CurveSet], fitting: Fitting) -> list[tuple[CurveSet, Sequence[Example]]]:
+    """Each curve set with its examples."""
+    return [(curve_set, examples(curve_set, fitting)) for curve_set in curve_sets]
 
 
 def _block(rows: Sequence[Example], centre: Floats, scale: Floats, clip: float) -> tuple[Any, Any, Any]:
@@ -197,15 +211,6 @@ Chosen = tuple[NDArray[np.intp], Floats]
 Choose = Callable[[NDArray[np.intp], NDArray[np.intp], Floats], Chosen]
 
 
-@dataclass(frozen=True)
-class Ablation:
-    """One row of the ablation table: what was changed, the signal, and :data:`COLUMNS` in percent."""
-
-    name: str
-    signal: str
-    values: dict[str, float]
-
-
 def answers(
     curve_set: CurveSet, rows: Sequence[Example], scores: Sequence[Floats], choose: Choose = proposals.choose
 ) -> list[Prediction]:
@@ -225,8 +230,8 @@ def values_of(curve_set: CurveSet, predictions: Iterable[Prediction]) -> dict[st
 
 
 def cross_validate(
-    trained_on: Sequence[tuple[CurveSet, Sequence[Example]]],
-    tested_on: Sequence[tuple[CurveSet, Sequence[Example]]],
+    trained_on: Known,
+    tested_on: Known,
     folds: int = 5,
     fitting: Fitting | None = None,
 ) -> list[list[Floats]]:
@@ -266,108 +271,6 @@ def fit_rankers(curve_sets: Sequence[CurveSet], fitting: Fitting | None = None) 
     frames = fit_ranker([row for s in with_frames for row in examples(s, fitting)], fitting)
     bare = [row for s in curve_sets for row in examples(without_vectors(s), fitting)]
     return Rankers(curve=fit_ranker(bare, fitting), frames=frames)
-
-
-# --- ablation ---------------------------------------------------------------------------------------
-
-#: Groups of features that the ablation leaves out, one at a time.
-GROUPS = {
-    "likeness inside, outside, beside": ("likeness",),
-    "scene changes at the ends": ("scene",),
-    "CFS_c at the ends and inside": ("cut", "cohesion"),
-    "floor, level and drop of the smoothed S_c": ("floor", "level", "drop"),
-    "mean inside, outside, separation": ("inside", "outside", "separation"),
-    "length": ("log_length", "length_bend"),
-    "the video's border": ("at_border", "whole"),
-}
-Known = Sequence[tuple[CurveSet, Sequence[Example]]]
-
-
-def _without(known: Known, prefixes: tuple[str, ...]) -> list[tuple[CurveSet, list[Example]]]:
-    """The same examples with the features of these prefixes at zero, which tells a ranker nothing."""
-    found = []
-    for curve_set, rows in known:
-        gone = [place for place, name in enumerate(FEATURES) if name.startswith(prefixes)]
-        kept = []
-        for row in rows:
-            values = row.values.copy()
-            values[:, [place for place in gone if place < values.shape[1]]] = 0.0
-            kept.append(dataclasses.replace(row, values=values))
-        found.append((curve_set, kept))
-    return found
-
-
-def _level_sets_only(known: Known, fitting: Fitting) -> list[tuple[CurveSet, list[Example]]]:
-    """The same examples without the candidates that only scene changes propose."""
-    found = []
-    for curve_set, rows in known:
-        kept = []
-        for query, curve, row in zip(curve_set.queries, curve_set.curves, rows, strict=True):
-            members = np.flatnonzero(row.candidates.level_set)
-            candidates = row.candidates.take(members)
-            moments = np.array(query.windows, dtype=np.float64).reshape(-1, 2)
-            target = wanted(_spans(curve, candidates), moments, fitting)
-            kept.append(Example(candidates, row.values[members], target))
-        found.append((curve_set, kept))
-    return found
-
-
-def _most_probable(first: NDArray[np.intp], end: NDArray[np.intp], scores: Floats) -> Chosen:
-    """Soft-NMS alone: the first window is the one of highest score."""
-    return _suppressed(first, end, scores, lambda iou: np.exp(-(iou**3) / proposals.SOFT_NMS_SIGMA))
-
-
-def _hard_nms(first: NDArray[np.intp], end: NDArray[np.intp], scores: Floats) -> Chosen:
-    """Windows by falling score, without those that overlap a better one by 0.7."""
-    return _suppressed(first, end, scores, lambda iou: np.where(iou < 0.7, 1.0, 1e-9))
-
-
-def _suppressed(
-    first: NDArray[np.intp], end: NDArray[np.intp], scores: Floats, decay: Callable[[Floats], Floats]
-) -> Chosen:
-    order = np.argsort(-scores, kind="stable")[:100]
-    iou = proposals.overlaps(first[order], end[order])
-    confidence = np.exp(scores[order] - scores[order[0]])
-    chosen, confidences = [], []
-    for _ in range(min(proposals.WINDOWS_PER_CONTEXT, len(order))):
-        best = int(np.argmax(confidence))
-        chosen.append(best)
-        confidences.append(float(confidence[best]))
-        confidence = confidence * decay(iou[best])
-        confidence[best] = 0.0
-    return order[chosen], np.array(confidences)
-
-
-def _rows(name: str, known: Known, scores: Sequence[Sequence[Floats]], choose: Choose) -> list[Ablation]:
-    return [
-        Ablation(name, curve_set.source, values_of(curve_set, answers(curve_set, rows, found, choose)))
-        for (curve_set, rows), found in zip(known, scores, strict=True)
-    ]
-
-
-def ablation(curve_sets: Sequence[CurveSet], folds: int = 5, fitting: Fitting | None = None) -> Iterator[Ablation]:
-    """What each part brings, cross-validated by video: one row a part and signal."""
-    fitting = fitting or Fitting()
-    known = [(s, examples(s, fitting)) for s in curve_sets]
-    scores = cross_validate(known, known, folds, fitting)
-    yield from _rows("everything", known, scores, proposals.choose)
-    yield from _rows("first window: the most probable", known, scores, _most_probable)
-    yield from _rows("NMS at 0.7 instead", known, scores, _hard_nms)
-    by_formula = [[formula(row.values.astype(np.float64)) for row in rows] for _, rows in known]
-    yield from _rows("the formula instead of the fit", known, by_formula, proposals.choose)
-    for one in known if len(known) > 1 else []:
-        found = cross_validate([one], known, folds, fitting)
-        yield from _rows(f"fitted on {one[0].source} only", known, found, proposals.choose)
-    one_unit = dataclasses.replace(fitting, hidden=1, networks=1)
-    yield from _rows("one hidden unit", known, cross_validate(known, known, folds, one_unit), proposals.choose)
-    level_sets = _level_sets_only(known, fitting)
-    found = cross_validate(level_sets, level_sets, folds, fitting)
-    yield from _rows("without candidates from scenes", level_sets, found, proposals.choose)
-    for name, prefixes in GROUPS.items():
-        less = _without(known, prefixes)
-        yield from _rows(f"without {name}", less, cross_validate(less, less, folds, fitting), proposals.choose)
-    bare = [(s, examples(s, fitting)) for s in map(without_vectors, curve_sets)]
-    yield from _rows("without frame vectors", bare, cross_validate(bare, bare, folds, fitting), proposals.choose)
 
 
 # --- the parameter file -----------------------------------------------------------------------------
@@ -412,7 +315,7 @@ def cross_validated(
     fitting = fitting or Fitting()
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for name, sets in (("frames", curve_sets), ("curve", [without_vectors(s) for s in curve_sets])):
-        known = [(s, examples(s, fitting)) for s in sets]
+        known = known_of(sets, fitting)
         scores = cross_validate(known, known, folds, fitting)
         figures[name] = {
             s.source: values_of(s, answers(s, rows, found)) for (s, rows), found in zip(known, scores, strict=True)

@@ -72,14 +72,6 @@ def window_rows(windows: Sequence[Window], limit: int | None = WINDOWS_PER_QUERY
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
 
 
-def selected_frames(windows: Sequence[Window], frames: int) -> NDArray[np.bool_]:
-    """(frames,) bool: the frames that lie in any of the windows."""
-    selected = np.zeros(frames, dtype=bool)
-    for window in windows:
-        selected[window.first_frame : window.end_frame] = True
-    return selected
-
-
 class FrameTruth:
     """The relevant frames of each query as one padded block, ready to score selections against."""
 

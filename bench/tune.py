@@ -10,10 +10,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.curves import CurveSet
+from bench.folds import Places, Split, folds_by_video
 from bench.metrics import WINDOWS_PER_QUERY, Windows, average_precision, first_window_iou
 from bench.run import SMOOTHING, FrameTruth, Replay, Row, split_name, window_rows, window_values
 from bench.score import Prediction, evaluate, truth_windows
+from bench.workers import in_processes
 from indexer.errors import InputError
 from searcher.select import Window
 from searcher.settings import SearchSettings, knobs
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import optuna
 
 Floats = NDArray[np.float64]
-Places = NDArray[np.intp]
 #: λ and β are searched between these quantiles of the curves, α between these of CFS_c.
 QUANTILES = (0.005, 0.995)
 #: The knobs that a method has beside λ; M belongs to the postprocessing.
@@ -75,33 +74,6 @@ TARGETS: Mapping[str, tuple[str, PerQuery]] = {
     "map": ("mAP", Objectives.precision),
     "frames": ("frame AP@0.5", Objectives.frame_share),
 }
-
-
-@dataclass(frozen=True)
-class Split:
-    """One training part and the queries that are held out from it (positions in a curve set)."""
-
-    name: str
-    train: Places
-    test: Places
-
-
-def folds_by_video(curve_set: CurveSet, count: int, seed: int = 0) -> list[Split]:
-    """``count`` folds in which all queries of a video are together; the videos are dealt out at random.
-
-    Raises:
-        InputError: fewer than two folds, or more than videos.
-    """
-    videos = sorted({query.video for query in curve_set.queries})
-    if not 2 <= count <= len(videos):
-        raise InputError(f"{count} folds over {len(videos)} videos", "Choose between 2 and the number of videos")
-    order = np.random.default_rng(seed).permutation(len(videos))
-    fold_of = {videos[int(video)]: place % count for place, video in enumerate(order)}
-    folds = np.array([fold_of[query.video] for query in curve_set.queries])
-    return [
-        Split(f"fold{k + 1}of{count}", np.flatnonzero(folds != k), np.flatnonzero(folds == k))
-        for k in range(count)
-    ]
 
 
 @dataclass(frozen=True)
@@ -307,25 +279,9 @@ def run_studies(
     jobs = list(_jobs(tuning, train, splits))
     total = sum(job.trials for job in jobs)
     done = 0
-    for job in _finished_jobs(jobs, tuning.workers, train, splits):
+    for job in in_processes(_run_job, jobs, tuning.workers, _start_worker, (train, splits)):
         done += job.trials
         on_progress(done, total, job.study)
-
-
-def _finished_jobs(jobs: Sequence[Job], workers: int, train: CurveSet, splits: Sequence[Split]) -> Iterator[Job]:
-    """Run the jobs, in this process or in several, and give each as it is done."""
-    if workers == 1:
-        _start_worker(train, splits)
-        yield from map(_run_job, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker, (train, splits)) as pool:
-        try:
-            for future in as_completed([pool.submit(_run_job, job) for job in jobs]):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 # --- results ----------------------------------------------------------------------------------------
@@ -488,20 +444,3 @@ def save_settings(path: Path, record: Mapping[str, Any]) -> None:
     """Write a settings file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def read_settings(path: Path) -> SearchSettings:
-    """Read a settings file: one that :func:`save_settings` wrote, or bare settings.
-
-    Raises:
-        InputError: no such file, not JSON, or a setting that does not exist or is out of its bounds.
-    """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a settings file: {error}") from None
-    if not isinstance(record, dict):
-        raise InputError(f"{path} is not a settings file: expected an object")
-    return SearchSettings.from_dict(record.get("settings", record))

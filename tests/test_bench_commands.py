@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench.commands import bench
-from bench.tune import read_settings
 from indexer.errors import InputError
+from searcher.settings_file import read_settings
 from tests.bench_data import write_small_dataset
 
 

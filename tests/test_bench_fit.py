@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from bench.ablation import ablation
 from bench.commands import bench
 from bench.cost import milliseconds
 from bench.curves import CurveSet
 from bench.datasets import Dataset, Query
 from bench.fit import (
     Fitting,
-    ablation,
     cross_validated,
     examples,
     fit_ranker,

@@ -26,7 +26,6 @@ from bench.run import (
     Replay,
     figures_split,
     frame_row,
-    selected_frames,
     window_row,
 )
 from bench.score import Prediction, evaluate, load_predictions
@@ -133,11 +132,6 @@ def test_known_moments_are_found(small: CurveSet) -> None:
     assert frame_row(Replay(small), settings).values["IoU"] > 0.7
 
 
-def test_frames_are_selected_from_windows() -> None:
-    windows = [Window(1, 3, 2.0, 6.0, 0.5), Window(4, 5, 8.0, 10.0, 0.4)]
-    assert selected_frames(windows, 6).tolist() == [False, True, True, False, True, False]
-
-
 def test_frame_truth_uses_the_annotated_clips(small: CurveSet) -> None:
     truth = FrameTruth(small)
     assert truth.relevant.shape == (20, FRAMES)
@@ -148,6 +142,13 @@ def test_frame_truth_uses_the_annotated_clips(small: CurveSet) -> None:
         if q.relevant_clips
     ]
     assert truth.score(perfect).iou.tolist() == [1.0] * 20
+
+
+def test_frames_are_selected_from_windows(small: CurveSet) -> None:
+    clip = small.queries[0].relevant_clips[0]
+    apart = [Window(clip + 1, clip + 3, 2.0, 6.0, 0.5), Window(clip + 4, clip + 6, 8.0, 12.0, 0.4)]
+    # Five frames from ``clip`` on are relevant; the windows take the second, third and fifth, and one after them.
+    assert FrameTruth(small).score([apart], np.array([0])).iou == pytest.approx([3 / 6])
 
 
 def test_saliency_scores_serve_as_curves(small: CurveSet) -> None:

@@ -10,14 +10,12 @@ import pytest
 
 from bench.curves import CurveSet, curves_from_features, load_features
 from bench.datasets import load_dataset
+from bench.folds import Split, folds_by_video
 from bench.run import Replay
 from bench.tune import (
-    Split,
     Tuning,
     cross_validate,
-    folds_by_video,
     open_study,
-    read_settings,
     run_studies,
     save_settings,
     search_space,
@@ -26,6 +24,7 @@ from bench.tune import (
 )
 from indexer.errors import InputError
 from searcher.settings import POSTPROCESSES, SearchSettings
+from searcher.settings_file import read_settings
 from tests.bench_data import write_small_dataset
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from bench.datasets import Dataset, load_qvhighlights
 from bench.score import load_predictions
-from bench.tune import read_settings
 from indexer import manifest
 from indexer.errors import InputError, LibraryError, VClipperError
 from searcher.settings import SearchSettings, knobs
+from searcher.settings_file import read_settings
 from tests.bench_data import write_small_dataset
 from tests.fakes import open_library
 from tests.hostile import MUTATIONS, png_header

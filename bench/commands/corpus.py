@@ -21,7 +21,7 @@ def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: A
     """Find video and moment among all videos of a split: R@1/5/10/100, through library and FAISS index."""
     from bench.corpus import build_corpus, corpus_folder, score_corpus
     from bench.tables import corpus_markdown, cutoff_markdown
-    from bench.tune import read_settings
+    from searcher.settings_file import read_settings
 
     source = source_of(options)
     settings = read_settings(settings_file) if settings_file else SearchSettings()

@@ -73,7 +73,7 @@ def plots() -> None:
 def plot_curves(qids: tuple[str, ...], settings_file: Path | None, method: str, out: Path, **options: Any) -> None:
     """S_c and CFS_c of queries with the ground truth (figures 13, 15 and 16)."""
     from bench.plots import plot_queries, save
-    from bench.tune import read_settings
+    from searcher.settings_file import read_settings
 
     curve_set = curves_of(source_of(options))
     settings = read_settings(settings_file) if settings_file else SearchSettings(method=method)
@@ -103,7 +103,7 @@ def plot_iou(settings_files: tuple[Path, ...], out: Path, **options: Any) -> Non
     """
     from bench.plots import plot_iou_histograms, save
     from bench.run import FrameTruth, Replay
-    from bench.tune import read_settings
+    from searcher.settings_file import read_settings
 
     chosen = [read_settings(path) for path in settings_files] or [
         SearchSettings(method="vc1", postprocess="none"),

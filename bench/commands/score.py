@@ -129,7 +129,7 @@ def run(
 def _chosen_settings(
     method: str, postprocess: str, files: Sequence[Path], knobs: Mapping[str, Any]
 ) -> list[SearchSettings]:
-    from bench.tune import read_settings
+    from searcher.settings_file import read_settings
 
     if files:
         return [read_settings(path) for path in files]

@@ -164,9 +164,11 @@ def fit(folds: int, out: Path | None, ablation: bool, licence: str, **options: A
     curve_sets.append(curves_of(source))
     settings = fitting.Fitting()
     if ablation:
+        from bench.ablation import ablation as measured
+
         click.echo("| changed | signal | " + " | ".join(fitting.COLUMNS) + " |")
         click.echo("| --- " * (2 + len(fitting.COLUMNS)) + "|")
-        for row in fitting.ablation(curve_sets, folds, settings):
+        for row in measured(curve_sets, folds, settings):
             click.echo(
                 f"| {row.name} | {row.signal} | " + " | ".join(f"{v:.2f}" for v in row.values.values()) + " |"
             )

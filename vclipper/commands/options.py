@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -185,20 +185,7 @@ def filter_of(
 
 def settings_of(file: str | None, given: dict[str, Any]) -> SearchSettings:
     """The defaults, over them the file's values, over them the options."""
-    values = _read_settings(Path(file)) if file else {}
-    try:
-        SearchSettings.from_dict(values)
-    except InputError as error:  # settings of the file have their own names, options have theirs
-        raise InputError(f"{file}: {error.message}", error.hint) from None
-    return SearchSettings.from_dict({**values, **{k: v for k, v in given.items() if v is not None}})
+    from searcher.settings_file import read_settings
 
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        settings = values.get("settings", values)  # `bench tune` keeps its provenance beside them
-        return dict(settings)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", "Check the path given to --settings") from None
-    except (ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{path} is not a settings file: {error}", "`vclip bench tune` writes one") from None
+    settings = read_settings(Path(file)) if file else SearchSettings()
+    return dataclasses.replace(settings, **{name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,28 @@
+"""Search settings in a JSON file: what ``vclip bench tune`` writes and ``--settings`` names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from indexer.errors import InputError
+from searcher.settings import SearchSettings
+
+
+def read_settings(path: Path) -> SearchSettings:
+    """The settings of a file: bare ones, or under ``settings``, beside which tuning keeps where they are from.
+
+    Raises:
+        InputError: no such file, not JSON, or a setting that does not exist or is out of its bounds.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        settings = dict(values.get("settings", values))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", "Check the path given to --settings") from None
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{path} is not a settings file: {error}", "`vclip bench tune` writes one") from None
+    try:
+        return SearchSettings.from_dict(settings)
+    except InputError as error:  # a setting of the file, not the option of that name
+        raise InputError(f"{path}: {error.message}", error.hint) from None
