@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ import vclipper.library
 from indexer.errors import InputError
 from indexer.settings import IndexSettings
 from searcher.settings import SearchSettings, knobs
-from tests.fakes import load_fake, make_film, picture
+from tests.fakes import load_fake, make_film, open_library, picture
 from vclipper import cli
 
 
@@ -55,10 +56,18 @@ def vclip(capfd):
     return run
 
 
+@pytest.fixture(scope="module")
+def indexed(films, tmp_path_factory):
+    """A library of the films, made once."""
+    library = tmp_path_factory.mktemp("indexed") / "lib"
+    open_library(library).index([films])
+    return library
+
+
 @pytest.fixture
-def filled(lib, films, vclip):
-    assert vclip("index", films)[0] == 0
-    return lib
+def filled(lib, indexed):
+    """A copy of it for one test, which may change it."""
+    return shutil.copytree(indexed, lib)
 
 
 def test_index_reports_and_exits_0(lib, films, vclip):
