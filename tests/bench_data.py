@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,8 @@ import numpy as np
 from bench.curves import CurveSet, Features, curves_from_features
 from bench.datasets import Dataset, load_dataset
 from indexer.vectors import unit
+from tests.outside import QVHIGHLIGHTS, VAL
 
-DATA = Path(os.environ.get("VCLIPPER_DATA", Path(__file__).parents[2] / "shared" / "data"))
-QVHIGHLIGHTS = DATA / "qvhighlights"
-VAL = QVHIGHLIGHTS / "highlight_val_release.jsonl"
 DIMENSION = 16
 FRAMES = 20
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests import media
 from tests.object_store import BUCKET, SERVICES, Service
 
 _NUMBERS = itertools.count()
@@ -24,6 +25,19 @@ def services() -> Iterator[Callable[[str], Service]]:
             return stack.enter_context(SERVICES[scheme]())
 
         yield running
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory) -> Callable[[str], media.MadeVideo]:
+    """Test videos by the name of their recipe: each is made once, and no test may change it."""
+
+    @functools.cache
+    def make(name: str) -> media.MadeVideo:
+        if not media.can_encode(media.encoder_of(name)):
+            pytest.skip(f"this build of PyAV has no encoder {media.encoder_of(name)}")
+        return media.make_named(name, tmp_path_factory.mktemp("videos"))
+
+    return make
 
 
 @pytest.fixture

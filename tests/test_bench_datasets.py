@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from bench.datasets import DATASETS, load_dataset
 from indexer.errors import InputError
-
-DATA = Path(os.environ.get("VCLIPPER_DATA", Path(__file__).parents[2] / "shared" / "data")) / "qvhighlights"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no QVHighlights annotations at {DATA}")
+from tests.outside import QVHIGHLIGHTS, needs_qvhighlights
 
 
-@needs_data
+@needs_qvhighlights
 @pytest.mark.parametrize(("split", "queries", "videos"), [("train", 7218, 7098), ("val", 1550, 1519)])
 def test_qvhighlights_splits(split: str, queries: int, videos: int) -> None:
-    dataset = load_dataset(DATA / f"highlight_{split}_release.jsonl")
+    dataset = load_dataset(QVHIGHLIGHTS / f"highlight_{split}_release.jsonl")
     assert len(dataset) == queries
     assert abs(len(dataset.videos) - videos) < 100
     assert dataset.has_marks

@@ -32,9 +32,8 @@ from bench.score import Prediction, evaluate, load_predictions
 from indexer.errors import InputError
 from searcher.select import Window
 from searcher.settings import SearchSettings
-from tests.bench_data import FRAMES, QVHIGHLIGHTS, VAL, caption_curves, write_small_dataset
-
-needs_data = pytest.mark.skipif(not QVHIGHLIGHTS.is_dir(), reason=f"no caption features at {QVHIGHLIGHTS}")
+from tests.bench_data import FRAMES, caption_curves, write_small_dataset
+from tests.outside import QVHIGHLIGHTS, VAL, needs_qvhighlights
 
 
 @pytest.fixture
@@ -172,7 +171,7 @@ REFERENCE = [
 ]
 
 
-@needs_data
+@needs_qvhighlights
 @pytest.mark.parametrize(("settings", "expected"), REFERENCE, ids=["none", "norm", "smooth"])
 def test_vc1_meets_the_reference_figures(
     captions: Replay, settings: dict[str, float], expected: tuple[float, ...]
@@ -182,7 +181,7 @@ def test_vc1_meets_the_reference_figures(
     assert [values[c] for c in columns] == pytest.approx(expected, abs=0.5)
 
 
-@needs_data
+@needs_qvhighlights
 def test_vc1_on_the_curves_of_vtg_gpt_meets_the_reference() -> None:
     dataset = load_dataset(VAL)
     predictions = load_predictions(QVHIGHLIGHTS / "peer_predictions" / "vtg_gpt_val.jsonl", dataset)
@@ -192,7 +191,7 @@ def test_vc1_on_the_curves_of_vtg_gpt_meets_the_reference() -> None:
     assert [values["R1@0.5"], values["R1@0.7"]] == pytest.approx([59.10, 39.81], abs=0.8)
 
 
-@needs_data
+@needs_qvhighlights
 @pytest.mark.parametrize(
     ("method", "process"), [pair for pair in COMBINATIONS if pair[0] in THESIS_METHODS], ids=str
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,7 @@ import pytest
 from bench.datasets import Dataset, Query
 from bench.score import Prediction, evaluate, load_predictions, save_predictions, score_file
 from indexer.errors import InputError
-
-DATA = Path(os.environ.get("VCLIPPER_DATA", Path(__file__).parents[2] / "shared" / "data")) / "qvhighlights"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no QVHighlights annotations at {DATA}")
-VAL = DATA / "highlight_val_release.jsonl"
+from tests.outside import QVHIGHLIGHTS, VAL, needs_qvhighlights
 
 
 @pytest.fixture
@@ -33,22 +29,21 @@ def write(path: Path, *rows: object) -> Path:
     return path
 
 
-@needs_data
+@needs_qvhighlights
 @pytest.mark.parametrize("system", ["moment_detr_val", "vtg_gpt_val"])
 def test_every_key_equals_the_official_evaluator(system: str) -> None:
-    evaluation = score_file(DATA / "peer_predictions" / f"{system}.jsonl", VAL)
-    official = (DATA / "peer_predictions" / f"{system}.metrics.json").read_text()
+    evaluation = score_file(QVHIGHLIGHTS / "peer_predictions" / f"{system}.jsonl", VAL)
+    official = (QVHIGHLIGHTS / "peer_predictions" / f"{system}.metrics.json").read_text()
     assert json.dumps(evaluation.report()) == json.dumps(json.loads(official))
     assert evaluation.extras()["missing"] == 0
 
 
-@needs_data
-@needs_data
+@needs_qvhighlights
 def test_silence_costs_instead_of_raising_the_mean(tmp_path: Path) -> None:
-    lines = (DATA / "peer_predictions" / "vtg_gpt_val.jsonl").read_text().splitlines()
+    lines = (QVHIGHLIGHTS / "peer_predictions" / "vtg_gpt_val.jsonl").read_text().splitlines()
     half = tmp_path / "half.jsonl"
     half.write_text("\n".join(lines[: len(lines) // 2]))
-    whole = score_file(DATA / "peer_predictions" / "vtg_gpt_val.jsonl", VAL)
+    whole = score_file(QVHIGHLIGHTS / "peer_predictions" / "vtg_gpt_val.jsonl", VAL)
     evaluation = score_file(half, VAL)
     assert evaluation.extras()["missing"] == 775
     for key, value in evaluation.report()["brief"].items():

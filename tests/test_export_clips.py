@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -20,33 +19,16 @@ from tests.media import (
     Recipe,
     can_encode,
     cut,
-    encoder_of,
     garble,
     make,
-    make_named,
     patch_display_matrix,
     read_number,
     sound_only,
 )
+from tests.outside import VIDEOS, needs_videos, real_clips
 from vclipper.export import ExportMoment, ExportOptions, export
 
-DATA = Path(os.environ.get("VCLIPPER_DATA", Path(__file__).parents[2] / "shared" / "data"))
 EXACT = ExportOptions(exact=True)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Videos by name, made once."""
-    folder, videos = tmp_path_factory.mktemp("videos"), {}
-
-    def get(name: str) -> MadeVideo:
-        if not can_encode(encoder_of(name)):
-            pytest.skip(f"this PyAV has no {encoder_of(name)}")
-        if name not in videos:
-            videos[name] = make_named(name, folder)
-        return videos[name]
-
-    return get
 
 
 def numbers_in(path: Path) -> list[int]:
@@ -390,11 +372,11 @@ def test_damage_inside_a_clip_is_said(made, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (DATA / "videos").is_dir(), reason=f"{DATA / 'videos'} is not here (VCLIPPER_DATA)")
+@needs_videos
 def test_exact_clips_of_real_videos_look_like_their_source(tmp_path):
     """The first and the last frame are nearer to the source's than to its neighbours, where those differ."""
-    for line in (DATA / "videos" / "MANIFEST.jsonl").read_text().splitlines():
-        path = DATA / "videos" / json.loads(line)["file"]
+    for entry in real_clips():
+        path = VIDEOS / entry["file"]
         frames, times = _small_frames(path)
         start, end = times[len(times) // 3], times[len(times) // 3 + 12]
         clip_frames, _ = _small_frames(clip(path, start + 0.004, end + 0.004, tmp_path).files[0])

@@ -13,9 +13,9 @@ import pytest
 from indexer.discover import open_regular
 from tests.fakes import make_film, open_library
 from tests.media import RECIPES, Recipe, can_encode, make, patch_display_matrix, read_number
+from tests.outside import VIDEOS, needs_videos
 from vclipper.web.proxies import Proxies, Proxy
 
-DATA = Path(os.environ.get("VCLIPPER_DATA", Path(__file__).parents[2] / "shared" / "data"))
 HEVC = pytest.mark.skipif(not can_encode("libx265"), reason="this PyAV has no libx265")
 
 
@@ -82,10 +82,10 @@ def test_sound_comes_along(tmp_path):
     assert len(pictures(proxy)) == 200
 
 
-@pytest.mark.skipif(not (DATA / "videos").is_dir(), reason=f"{DATA / 'videos'} is not here (VCLIPPER_DATA)")
+@needs_videos
 @pytest.mark.parametrize(("name", "sounds"), [("intel_asl_bird.mkv", False), ("cve_bears.mp4", True)])
 def test_real_clips(tmp_path, name, sounds):
-    source = DATA / "videos" / name
+    source = VIDEOS / name
     proxy = copied(source, tmp_path)
     with av.open(str(source)) as container:
         originals = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -32,11 +30,11 @@ from indexer.video_types import Progress, Shortcuts, VideoInfo
 from tests import media
 from tests.fake_ray import FakeNode, FakeRay
 from tests.fakes import load_fake, make_film, open_library, rows_of
+from tests.outside import VIDEOS, needs_videos, real_clips
 from vclipper import cli
 from vclipper.library import Library
 
 TICK = 1 / 100
-CLIPS = Path(os.environ.get("VCLIPPER_DATA", Path(__file__).parents[2] / "shared" / "data")) / "videos"
 SKIPPING = [
     "mp4-h264",
     "mp4-h264-one-group",
@@ -52,21 +50,6 @@ SKIPPING = [
     "mp4-one-frame",
 ]
 EXACT = ["ts-h264", "avi-h264", "mp4-edit-list", "mpg-mpeg2", "webm-vp8"]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Makes each test video once."""
-    videos: dict[str, media.MadeVideo] = {}
-
-    def make(name: str) -> media.MadeVideo:
-        if name not in videos:
-            if not media.can_encode(media.encoder_of(name)):
-                pytest.skip(f"this build of PyAV has no encoder {media.encoder_of(name)}")
-            videos[name] = media.make_named(name, tmp_path_factory.mktemp("videos"))
-        return videos[name]
-
-    return make
 
 
 # ------------------------------------------------------------------------------------- real files
@@ -188,18 +171,17 @@ def test_a_tolerance_of_more_than_half_the_period_is_refused(tolerance_seconds, 
         next(decode(clip.path, probe(clip.path), 2.0, shortcuts=Shortcuts(tolerance_seconds)))
 
 
-def real_clips() -> list[Any]:
-    """Three small ones are quick, the others slow."""
-    quick = {"mdn_bug.mp4", "torchcodec_nasa_13013.mp4", "zamba_chimp.mp4"}
-    names = sorted(path.name for path in CLIPS.glob("*.*") if path.suffix != ".jsonl")
-    missing = pytest.param(None, marks=pytest.mark.skip(reason=f"no videos at {CLIPS}: set VCLIPPER_DATA"))
-    return [pytest.param(n, marks=[] if n in quick else pytest.mark.slow) for n in names] or [missing]
+QUICK = {"mdn_bug.mp4", "torchcodec_nasa_13013.mp4", "zamba_chimp.mp4"}
 
 
-@pytest.mark.parametrize("name", real_clips())
+@needs_videos
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in (c["file"] for c in real_clips())],
+)
 def test_real_clips(name):
     """Every picture is, to the bit, one that full decoding shows within the tolerance."""
-    info = probe(CLIPS / name)
+    info = probe(VIDEOS / name)
     starts: dict[bytes, list[float]] = {}
     times = []
     with open_container(info.path) as container:

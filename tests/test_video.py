@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -32,6 +31,7 @@ from indexer.probe import probe
 from indexer.video import choose_decoder, decode
 from indexer.video_types import DecodeOutcome, Progress, VideoInfo
 from tests import media
+from tests.outside import VIDEOS, needs_videos, real_clips
 
 DECORD_IS_HERE = video._has_decord()
 NAMES = [*media.RECIPES, *media.SPECIAL]
@@ -83,22 +83,6 @@ RIGHT_FOR_TORCHCODEC = {
     "gif",
     "mp4-edit-list",
 }
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], media.MadeVideo]:
-    """Makes each test video once."""
-    folder = tmp_path_factory.mktemp("videos")
-    videos: dict[str, media.MadeVideo] = {}
-
-    def make(name: str) -> media.MadeVideo:
-        if name not in videos:
-            if not media.can_encode(media.encoder_of(name)):
-                pytest.skip(f"this build of PyAV has no encoder {media.encoder_of(name)}")
-            videos[name] = media.make_named(name, folder)
-        return videos[name]
-
-    return make
 
 
 Made = Callable[[str], media.MadeVideo]
@@ -160,7 +144,8 @@ WAYS = [
     ("torchcodec", 0.7),
     ("torchcodec gives up", 0.7),
 ]
-ONLY = {
+ONLY: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "chosen": lambda monkeypatch: None,
     "decord": only_decord,
     "in order": in_order,
     "torchcodec": only_torchcodec,
@@ -181,8 +166,7 @@ def test_the_frames_are_those_shown(
     name: str, way: str, period_seconds: float, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = made(name)
-    if way != "chosen":
-        ONLY[way](monkeypatch)
+    ONLY[way](monkeypatch)
     numbers, outcome = read_all(clip.path, period_seconds)
     assert numbers == clip.expected(period_seconds)
     assert outcome.complete, outcome.reason
@@ -322,20 +306,13 @@ def fake_packet(tick: int) -> SimpleNamespace:
 # ----------------------------------------------------------------------------------- real material
 
 
-def real_clips() -> list[Any]:
-    default = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
-    folder = Path(os.environ.get("VCLIPPER_DATA", default)) / "videos"
-    manifest = folder / "MANIFEST.jsonl"
-    if not manifest.is_file():
-        return [pytest.param(None, marks=pytest.mark.skip(reason="VCLIPPER_DATA has no videos/"))]
-    lines = manifest.read_text(encoding="utf-8").splitlines()
-    return [pytest.param((folder, json.loads(line)), id=json.loads(line)["file"]) for line in lines]
+clips = pytest.mark.parametrize("entry", [pytest.param(entry, id=entry["file"]) for entry in real_clips()])
 
 
-@pytest.mark.parametrize("clip", real_clips())
-def test_real_clips(clip: tuple[Path, dict[str, Any]]) -> None:
-    folder, entry = clip
-    path = folder / entry["file"]
+@needs_videos
+@clips
+def test_real_clips(entry: dict[str, Any]) -> None:
+    path = VIDEOS / entry["file"]
     info = probe(path)
     chosen, outcome = small_pictures(path, info)
     assert outcome.complete, outcome.reason
@@ -346,9 +323,10 @@ def test_real_clips(clip: tuple[Path, dict[str, Any]]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("clip", real_clips())
-def test_real_clips_in_order(clip: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    path = clip[0] / clip[1]["file"]
+@needs_videos
+@clips
+def test_real_clips_in_order(entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = VIDEOS / entry["file"]
     info = probe(path)
     chosen, _ = small_pictures(path, info)
     in_order(monkeypatch)
@@ -384,8 +362,7 @@ def test_rotation_is_applied(degrees: int, way: str, tmp_path: Path, monkeypatch
     info = probe(clip.path)
     assert info.rotation_degrees == degrees
     assert (info.width, info.height) == ((128, 160) if degrees % 180 else (160, 128))
-    if way == "decord":
-        only_decord(monkeypatch)
+    ONLY[way](monkeypatch)
     assert read_all(clip.path, 0.5, info=info)[0] == clip.expected(0.5)
 
 
@@ -404,7 +381,7 @@ def test_mirrored_pictures_are_put_right(degrees: int, tmp_path: Path) -> None:
     assert read_all(clip.path, 0.5, info=info)[0] == clip.expected(0.5)
 
 
-@pytest.mark.parametrize("way", ["chosen", "pyav"])
+@pytest.mark.parametrize("way", ["chosen", "decord"])
 @pytest.mark.parametrize(
     ("aspect", "size"),
     [(Fraction(4, 3), (213, 128)), (Fraction(1, 2), (160, 256)), (Fraction(1), (160, 128))],
@@ -416,8 +393,7 @@ def test_pixels_become_square(
     clip = media.make(tmp_path / "wide.mp4", recipe)
     info = probe(clip.path)
     assert (info.width, info.height, info.sample_aspect_ratio) == (*size, aspect)
-    if way == "decord":
-        only_decord(monkeypatch)
+    ONLY[way](monkeypatch)
     (first, *_) = decode(clip.path, info, 2.0)
     assert first.image.size == size
     assert media.read_number(first.image) == 0
@@ -430,8 +406,7 @@ def test_turned_and_stretched(way: str, tmp_path: Path, monkeypatch: pytest.Monk
     media.patch_display_matrix(clip.path, 90)
     info = probe(clip.path)
     assert (info.width, info.height) == (128, 320)
-    if way == "decord":
-        only_decord(monkeypatch)
+    ONLY[way](monkeypatch)
     assert next(decode(clip.path, info, 2.0)).image.size == (128, 320)
 
 
@@ -821,7 +796,7 @@ def open_files() -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("way", ["chosen", "pyav", "in order"])
+@pytest.mark.parametrize("way", ["chosen", "decord", "in order"])
 def test_three_hours_in_flat_memory(
     way: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -833,8 +808,7 @@ def test_three_hours_in_flat_memory(
         paint=media.numbered_picture,
     )
     clip = media.make(path, recipe) if not path.exists() else media._made(path, recipe)
-    if way != "chosen":
-        ONLY[way](monkeypatch)
+    ONLY[way](monkeypatch)
     numbers: list[int] = []
     peaks_kib: list[int] = []
     for frame in decode(clip.path, probe(clip.path), 2.0):
