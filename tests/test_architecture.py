@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -31,12 +32,16 @@ FORBIDDEN = {
 }
 
 
-def imports(path: Path, top_level_only: bool = False) -> set[str]:
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Every node of a file's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def imports(path: Path) -> set[str]:
     """First names of what a file imports, wherever in the file."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if top_level_only else ast.walk(tree)
     found: set[str] = set()
-    for node in nodes:
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -66,7 +71,7 @@ def test_the_check_sees_a_forbidden_import(tmp_path):
 def names_made_in(path: Path) -> set[str]:
     """What a module binds itself, anywhere: what it only imports is not among it."""
     made: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             made.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -87,7 +92,7 @@ def test_what_is_imported_comes_from_where_it_is_made():
     astray = [
         f"{module}: {alias.name} of {node.module}"
         for module, file in MODULES.items()
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in nodes(file)
         if isinstance(node, ast.ImportFrom) and node.module in made
         for alias in node.names
         if alias.name not in made[node.module]
@@ -98,7 +103,7 @@ def test_what_is_imported_comes_from_where_it_is_made():
 def test_only_the_library_wires_things_together():
     wired = {"indexer", "searcher"}
     both = [f.name for f in (ROOT / "vclipper").glob("*.py") if wired <= imports(f)]
-    assert set(both) <= {"library.py", "current.py", "cli.py", "output.py", "__init__.py"}
+    assert set(both) <= {"library.py", "asking.py", "current.py", "cli.py", "output.py", "__init__.py"}
 
 
 def modules_after(code: str) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,20 +31,21 @@ from indexer.stills import pictures_at
 from indexer.storage import TABLES, Folder, Where, at
 from indexer.store import Store
 from indexer.thumbnails import Thumbnails
-from indexer.vectors import Float32, unit
+from indexer.vectors import Float32
 from indexer.verify import Problem, verify
 from searcher.filters import VideoFilter
-from searcher.query import Query, Term, embed, parse
+from searcher.query import parse
 from searcher.rank import Moment
 from searcher.refine import refined
 from searcher.search import Corpus, Scenes, Timeline, scenes, search, search_sequence, timeline
 from searcher.settings import SearchSettings
 from vclipper import __version__
+from vclipper.asking import Asking, Like, OpenPicture, Question
 from vclipper.current import Current
 from vclipper.embedding import Embedding
 from vclipper.images import open_image
 from vclipper.models import LoadEncoder, canonical_name, fingerprint_of, load_encoder, with_backend
-from vclipper.naming import video_and_time, video_of, videos_below
+from vclipper.naming import video_of, videos_below
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from indexer.watch import WatchSettings
 
 Paths = Sequence[str | os.PathLike[str]]
-OpenPicture = Callable[[str], "Image"]
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class Library:
         self._path: Path | None = None
         load = with_backend(load, backend, device)
         self._device, self._load_encoder = device, load
-        self._open_picture = open_picture or open_image
         self._embedding = Embedding(self.storage, lambda: self.path, load, device)
+        self._asking = Asking(self._embedding, open_picture or open_image)
         self._current = Current(self.storage, lambda: self.path)
         # More searches at once than cores take turns at Python's lock, and each is slower for it.
         self._searching = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -367,7 +367,7 @@ class Library:
         settings: SearchSettings | None = None,
         within: str | VideoFilter | None = None,
         model: str | None = None,
-        like: str | tuple[int, float] | None = None,
+        like: Like | None = None,
         templates: Sequence[str] = ("{}",),
         refine: bool = False,
     ) -> list[Moment]:
@@ -390,10 +390,9 @@ class Library:
             LibraryError: no library, or an empty one.
         """
         self._require(model, None)
-        query = _one_query(text, image, like)
-        _check_templates(templates)
+        question = Question.of(text, image, like, templates)
         corpus = self._filled_corpus()
-        found = self._answer(query, image, like, templates, corpus, settings or SearchSettings(), within)
+        found = self._answer(question, corpus, settings or SearchSettings(), within)
         present = {key: corpus.videos[key].present_path() for key in {moment.video_id for moment in found}}
         moments = [_as_it_lies(moment, present[moment.video_id]) for moment in found]
         return [self._refined(moment, corpus) for moment in moments] if refine else moments
@@ -412,28 +411,15 @@ class Library:
             return moment
 
     def _answer(
-        self,
-        query: Query | None,
-        image: object,
-        like: str | tuple[int, float] | None,
-        templates: Sequence[str],
-        corpus: Corpus,
-        settings: SearchSettings,
-        within: str | VideoFilter | None,
+        self, question: Question, corpus: Corpus, settings: SearchSettings, within: str | VideoFilter | None
     ) -> list[Moment]:
         videos = VideoFilter(within) if isinstance(within, str) else within
         chosen = None if videos is None else videos.choose(corpus.videos.values())
-        first = second = None
-        if query is not None:
-            # Whatever may fail comes before texts are asked for: nobody would take them back.
-            pictures = self._pictures((*query.first, *query.second))
-            first = self._vector(query.first, templates, pictures)
-            second = self._vector(query.second, templates, pictures) if query.second else None
+        first, *then = self._asking.vectors(question, corpus)
         with self._searching:
-            vector = self._shown(image, like, corpus) if first is None else first()
-            if query is None or second is None:
-                return search(vector, corpus, settings, chosen)
-            return search_sequence(vector, second(), query.within_seconds, corpus, settings, chosen)
+            if question.query is None or not then:
+                return search(first(), corpus, settings, chosen)
+            return search_sequence(first(), then[0](), question.query.within_seconds, corpus, settings, chosen)
 
     def timeline(
         self,
@@ -441,7 +427,7 @@ class Library:
         text: str | None = None,
         image: str | os.PathLike[str] | Image | None = None,
         settings: SearchSettings | None = None,
-        like: str | tuple[int, float] | None = None,
+        like: Like | None = None,
         templates: Sequence[str] = ("{}",),
     ) -> Timeline:
         """One video under one query: S_c, its postprocessed form, the cuts of CFS_c, the windows.
@@ -453,12 +439,11 @@ class Library:
         Raises:
             InputError: an empty or wrong query, a video that the library does not know.
         """
-        query = _one_query(text, image, like)
-        _check_templates(templates)
+        question = Question.of(text, image, like, templates).start()
         corpus = self._filled_corpus()
         row = video_of(video, corpus.videos)
-        vector = self._shown(image, like, corpus) if query is None else self._embed(query.first, templates)
-        return timeline(row.video_id, vector, corpus, settings or SearchSettings())
+        (vector,) = self._asking.vectors(question, corpus)
+        return timeline(row.video_id, vector(), corpus, settings or SearchSettings())
 
     def scenes(self, video: str | int, settings: SearchSettings | None = None) -> Scenes:
         """How one video changes: CFS_c and its cuts; no query, no model.
@@ -478,13 +463,6 @@ class Library:
             raise self._empty()
         return corpus
 
-    def _shown(self, image: object, like: str | tuple[int, float] | None, corpus: Corpus) -> Float32:
-        """The vector of an image query, or of the moment that ``like`` names."""
-        if like is not None:
-            return self._frame_at(like, corpus)
-        vector: Float32 = self._embedding.pictures([open_image(image)])[0]
-        return vector
-
     def _empty(self) -> LibraryError:
         if is_held(self.storage):
             return LibraryError(
@@ -502,40 +480,7 @@ class Library:
         query = parse(text)
         if query.second:
             raise InputError("A-then-B has two vectors, not one", "Embed its parts")
-        return self._embed(query.first, templates)
-
-    def _embed(self, terms: tuple[Term, ...], templates: Sequence[str]) -> Float32:
-        return self._vector(terms, templates, self._pictures(terms))()
-
-    def _pictures(self, terms: Iterable[Term]) -> dict[Term, Image]:
-        return {term: self._open_picture(term.value) for term in terms if term.is_picture}
-
-    def _vector(
-        self, terms: tuple[Term, ...], templates: Sequence[str], pictures: Mapping[Term, Image]
-    ) -> Callable[[], Float32]:
-        """A sum's vector, when it is called for; its texts are known to the model from now on."""
-        vectors = {term: self._of_term(term, templates, pictures) for term in terms}
-        return lambda: embed(terms, lambda term: vectors[term]())
-
-    def _of_term(
-        self, term: Term, templates: Sequence[str], pictures: Mapping[Term, Image]
-    ) -> Callable[[], Float32]:
-        if term.is_picture:
-            return lambda: self._embedding.pictures([pictures[term]])[0]
-        wait = self._embedding.texts([template.replace("{}", term.value) for template in templates])
-        return lambda: unit(wait().mean(axis=0))
-
-    def _frame_at(self, like: str | tuple[int, float], corpus: Corpus) -> Float32:
-        """The vector of the frame that a video of the library shows at a time."""
-        name, seconds = video_and_time(like) if isinstance(like, str) else like
-        video = video_of(name, corpus.videos)
-        if not 0 <= seconds < video.duration_seconds:
-            raise InputError(
-                f"{printable(video.path)} lasts {video.duration_seconds:.1f} s, so it has nothing at {seconds:g} s"
-            )
-        frame = min(int(seconds / corpus.period_seconds), video.frames - 1)
-        vector: Float32 = corpus.index.vectors(video.video_id)[frame]
-        return vector
+        return self._asking.of_terms(query.first, templates)
 
     def corpus(self) -> Corpus:
         """Index and videos as they are now; the index is brought up to date where it is not."""
@@ -736,21 +681,6 @@ def default_place() -> str:
     from platformdirs import user_data_path
 
     return os.fspath(user_data_path("vclipper") / "library")
-
-
-def _one_query(text: str | None, image: object | None, like: object | None) -> Query | None:
-    """The parsed text; None for an image or a moment. Raises InputError unless there is exactly one query."""
-    if sum(given is not None for given in (text, image, like)) != 1:
-        raise InputError(
-            "give one thing to search for: a text or an image or a moment",
-            "vclip search TEXT, or --image FILE, or --like VIDEO@TIME",
-        )
-    return None if text is None else parse(text)
-
-
-def _check_templates(templates: Sequence[str]) -> None:
-    if any("{}" not in template for template in templates):
-        raise InputError("a template has no {}", 'The query goes there: --template "a photo of {}"')
 
 
 def _as_it_lies(moment: Moment, present: Path | None) -> Moment:
