@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.speed import SPEED_MODEL, Grid, timed
+from bench.grid import Grid, timed
+from bench.speed import SPEED_MODEL
 from indexer.encoder import OpenClipEncoder
 from indexer.errors import InputError
 from indexer.settings import BACKENDS

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.speed import SPEED_MODEL, Grid, timed
+from bench.grid import Grid, timed
+from bench.speed import SPEED_MODEL
 from bench.synthetic import CHUNK_ROWS, DIMENSION, FRAMES_PER_VIDEO, frames, frames_from, queries
 from indexer.decode_torchcodec import why_not
 from indexer.encoder import Encoder, OpenClipEncoder

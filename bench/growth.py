@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bench.speed import Grid, timed
+from bench.grid import Grid, timed
 from bench.synthetic import CHUNK_ROWS, DIMENSION, frames_from
 from indexer import index_choice, manifest
 from indexer.catalogue import VideoRow

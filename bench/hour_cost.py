@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.grid import Grid
 from bench.growth import open_store
-from bench.speed import SPEED_MODEL, Grid
+from bench.speed import SPEED_MODEL
 from bench.synthetic import FRAMES_PER_VIDEO, frames_from
 from indexer import segments
 from indexer.catalogue import VideoRow

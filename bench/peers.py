@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.speed import Grid
+from bench.grid import Grid
 from indexer.encoder import OpenClipEncoder
 from indexer.errors import InputError
 from indexer.frames import PictureSpec

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.speed import Grid, timed
+from bench.grid import Grid, timed
 from indexer.build import Progress, index_files
 from indexer.catalogue import Catalogue
 from indexer.decoders import Decoded, Finished, decode_all

@@ -81,9 +81,37 @@ def save(figure: Any, path: Path) -> Path:
     return path
 
 
-def _shade_truth(axes: Any, query: Query) -> None:
-    for place, (start, end) in enumerate(query.windows):
-        axes.axvspan(start, end, color=TRUTH, alpha=0.16, lw=0, label="ground truth" if place == 0 else None)
+def _shade_truth(axes: Any, spans: Sequence[tuple[float, float]], name: str = "ground truth") -> None:
+    for place, (start, end) in enumerate(spans):
+        axes.axvspan(start, end, color=TRUTH, alpha=0.16, lw=0, label=name if place == 0 else None)
+
+
+def _panels_of_videos(videos: int) -> tuple[Any, list[tuple[Any, Any]]]:
+    """A figure with two panels a video: S_c above CFS_c."""
+    if not videos:
+        raise InputError("nothing to plot")
+    figure, axes = _figure(2 * videos, 1, 2.45 * videos + 0.35)
+    return figure, list(zip(axes[::2, 0], axes[1::2, 0], strict=True))
+
+
+def _finish_panels(upper: Any, lower: Any, title: str, seconds: float) -> None:
+    upper.set_title(title.replace("$", r"\$"), loc="left", fontweight="bold")  # no formula: people typed it
+    upper.tick_params(labelbottom=False)
+    for panel in (upper, lower):
+        panel.set_xlim(0, seconds)
+        panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _over_time(figure: Any, lowest: Any) -> Any:
+    """The figure, all of whose panels have the time axis of the lowest."""
+    lowest.set_xlabel("time (s)")
+    figure.align_ylabels()
+    return figure
+
+
+def _letter(place: int, count: int) -> str:
+    """What a panel is called by where there are several."""
+    return f"{chr(ord('A') + place)}  " if count > 1 else ""
 
 
 def _steps(values: NDArray[np.floating], period_seconds: float) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -96,7 +124,7 @@ def _shortened(text: str, limit: int = 76) -> str:
 
 
 def _draw_similarity(axes: Any, query: Query, curve: Curve, settings: SearchSettings) -> None:
-    _shade_truth(axes, query)
+    _shade_truth(axes, query.windows)
     processed = postprocess(curve, settings)
     _draw_curves(axes, curve, processed, settings)
     windows = [(window.start_seconds, window.end_seconds) for window in select(processed, settings)]
@@ -144,23 +172,14 @@ def plot_queries(queries: Sequence[Query], curves: Sequence[Curve], settings: Se
     Returns:
         A matplotlib figure; pass it to :func:`save`.
     """
-    if not queries:
-        raise InputError("no query to plot")
-    figure, axes = _figure(2 * len(queries), 1, 2.45 * len(queries) + 0.35)
-    for place, (query, curve) in enumerate(zip(queries, curves, strict=True)):
-        upper, lower = axes[2 * place, 0], axes[2 * place + 1, 0]
+    figure, panels = _panels_of_videos(len(queries))
+    for place, (query, curve, (upper, lower)) in enumerate(zip(queries, curves, panels, strict=True)):
         _draw_similarity(upper, query, curve, settings)
-        _shade_truth(lower, query)
+        _shade_truth(lower, query.windows)
         _draw_scenes(lower, curve, settings)
-        letter = f"{chr(ord('A') + place)}  " if len(queries) > 1 else ""
-        upper.set_title(f"{letter}“{_shortened(query.text)}”", loc="left", fontweight="bold")
-        upper.tick_params(labelbottom=False)
-        for panel in (upper, lower):
-            panel.set_xlim(0, curve.duration_seconds)
-            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axes[-1, 0].set_xlabel("time (s)")
-    figure.align_ylabels()
-    return figure
+        title = f"{_letter(place, len(queries))}“{_shortened(query.text)}”"
+        _finish_panels(upper, lower, title, curve.duration_seconds)
+    return _over_time(figure, panels[-1][1])
 
 
 @_styled
@@ -179,11 +198,8 @@ def plot_timelines(
     Returns:
         A matplotlib figure; pass it to :func:`save`.
     """
-    if not timelines:
-        raise InputError("no video to plot")
-    figure, axes = _figure(2 * len(timelines), 1, 2.45 * len(timelines) + 0.35)
-    for place, (timeline, found) in enumerate(zip(timelines, moments, strict=True)):
-        upper, lower = axes[2 * place, 0], axes[2 * place + 1, 0]
+    figure, panels = _panels_of_videos(len(timelines))
+    for timeline, found, (upper, lower) in zip(timelines, moments, panels, strict=True):
         raw = replace(timeline.curve, similarity=timeline.curve.raw, before=None)
         _draw_curves(upper, raw, timeline.curve, settings)
         line = _draw_windows(upper, [(start, end) for _, start, end in found], "moments")
@@ -191,14 +207,8 @@ def plot_timelines(
             upper.text((start + end) / 2, line, str(rank), ha="center", va="center", fontsize=6)
         _draw_scenes(lower, timeline.curve, settings)
         name = timeline.video.path.name.encode("utf-8", "backslashreplace").decode()
-        upper.set_title(_shortened(f"{name}: {query}").replace("$", r"\$"), loc="left", fontweight="bold")
-        upper.tick_params(labelbottom=False)
-        for panel in (upper, lower):
-            panel.set_xlim(0, timeline.curve.duration_seconds)
-            panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axes[-1, 0].set_xlabel("time (s)")
-    figure.align_ylabels()
-    return figure
+        _finish_panels(upper, lower, _shortened(f"{name}: {query}"), timeline.curve.duration_seconds)
+    return _over_time(figure, panels[-1][1])
 
 
 @dataclass(frozen=True)
@@ -228,21 +238,17 @@ def plot_scenes(videos: Sequence[SceneCurves], cut_threshold: float) -> Any:
     figure, axes = _figure(len(videos), 1, 1.55 * len(videos) + 0.35)
     for place, (panel, video) in enumerate(zip(axes[:, 0], videos, strict=True)):
         times = (np.arange(len(video.ssim)) + 1.0) * video.period_seconds
-        for part, (start, end) in enumerate(video.truth):
-            panel.axvspan(start, end, color=TRUTH, alpha=0.16, lw=0, label="moment" if part == 0 else None)
+        _shade_truth(panel, video.truth, "moment")
         panel.plot(times, video.next_similarity, color=BLUE, marker=".", ms=3, label="$CFS_c$")
         panel.plot(times, video.ssim, color=ORANGE, marker=".", ms=3, label="SSIM")
         panel.axhline(cut_threshold, color=RED, lw=0.8, ls="--", label=f"α = {cut_threshold:.2f}")
-        letter = f"{chr(ord('A') + place)}  " if len(videos) > 1 else ""
-        panel.set_title(f"{letter}{video.name}", loc="left", fontweight="bold")
+        panel.set_title(f"{_letter(place, len(videos))}{video.name}", loc="left", fontweight="bold")
         panel.set_xlim(0, (len(video.ssim) + 1) * video.period_seconds)
         low = min(0.0, float(np.min(video.ssim)), float(np.min(video.next_similarity)))
         panel.set_ylim(low - 0.02, 1.03)
         panel.set_ylabel("similarity")
         panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axes[-1, 0].set_xlabel("time (s)")
-    figure.align_ylabels()
-    return figure
+    return _over_time(figure, axes[-1, 0])
 
 
 @_styled

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.speed import DIMENSION, SPEED_MODEL, Grid, timed
+from bench.grid import Grid, timed
+from bench.speed import DIMENSION, SPEED_MODEL
 from indexer import manifest
 from indexer.build import IndexReport, carry_out, index_files
 from indexer.catalogue import Catalogue

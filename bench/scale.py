@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.grid import Grid
 from bench.growth import PERIOD_SECONDS, memory_bytes, row_of
-from bench.speed import Grid
 from bench.synthetic import CHUNK_ROWS, DIMENSION, FRAMES_PER_VIDEO, frames_from, queries
 from indexer import codes, table_index
 from indexer.frame_index import FlatIndex, FrameHits, FrameIndex, Moments, Rows, Segment

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from bench.speed import Grid, export_text, make_library, save_random_model
+from bench.grid import Grid
+from bench.speed import export_text, make_library, save_random_model
 from bench.synthetic import queries
 from indexer.batcher import BatchedIndex
 from indexer.frame_index import FlatIndex, FrameIndex

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.grid import Grid
 from bench.peers import batches
-from bench.speed import Grid
 from indexer.container import open_container
 from indexer.encoder import Encoder
 from indexer.packet_skipping import SampleTimes, Selection, may_skip_packets, wanted_packets

@@ -12,17 +12,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.grid import Grid, timed
 from indexer import manifest
 from indexer.encoder import OpenClipEncoder
 from indexer.frame_index import FlatIndex, Segment
@@ -34,8 +33,6 @@ from indexer.vectors import unit
 
 SPEED_MODEL = "ViT-B-32/random"
 DIMENSION = 512
-
-Result = TypeVar("Result")
 
 
 # ---- one query
@@ -229,37 +226,7 @@ def make_library(folder: Path, rows: int, model: str) -> Path:
     return folder
 
 
-def timed(work: Callable[[], Result]) -> tuple[Result, float]:
-    """What ``work`` gives, and the seconds it took."""
-    started = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - started
-
-
 # ---- tables
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A small table of texts: title, header, lines."""
-
-    title: str
-    header: tuple[str, ...]
-    lines: tuple[tuple[str, ...], ...]
-
-    def text(self, markdown: bool = False) -> str:
-        """Aligned columns, or a Markdown table."""
-        rows = [self.header, *self.lines]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(self.header))]
-        cells = [
-            [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-            for row in rows
-        ]
-        if not markdown:
-            return "\n".join([self.title, *("  ".join(row).rstrip() for row in cells)])
-        ruler = ["-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-        lines = ["| " + " | ".join(row) + " |" for row in (cells[0], ruler, *cells[1:])]
-        return "\n".join([f"**{self.title}**", "", *lines])
 
 
 def query_table(speeds: Sequence[QuerySpeed]) -> Grid:

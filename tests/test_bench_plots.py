@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,12 @@ def test_query_curves(small: CurveSet, tmp_path: Path, method: str) -> None:
     assert "ground truth" in labels
     assert f"{method.upper()} windows" in labels
     check_png(plots.save(figure, tmp_path / "out" / "curves.png"))
+
+
+def test_a_query_is_no_formula(small: CurveSet, tmp_path: Path) -> None:
+    query = replace(small.queries[0], text=r"from $\5 to $9")
+    figure = plots.plot_queries([query], small.curves[:1], SearchSettings())
+    check_png(plots.save(figure, tmp_path / "curves.png"))
 
 
 def test_iou_histogram_shows_mean_and_share(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from bench.commands.options import load_encoder, progress_bar
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
-    from bench.speed import Grid
+    from bench.grid import Grid
 
 SPEED_PARTS = ("all", "index", "backends", "query", "start", "peers", "cost", "ray")
 
