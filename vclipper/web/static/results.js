@@ -166,9 +166,12 @@ export class Results {
       el("span", {}, lengthOf(moment.end_seconds - moment.start_seconds)),
       el("span", { class: "score", title: "How far the moment stands out from the library, in standard deviations" }, `${moment.score.toFixed(1)} σ`),
       this.#alikeButton(moment),
-      el("span", { class: "gap" }),
-      iconButton("like", "More like this", () => this.listeners.onLike({ video, seconds: middle })),
-      iconButton("basket", "Keep in the basket", () => this.listeners.onKeep(moment), { class: "card-keep", "aria-pressed": "false" }),
+      el(
+        "span",
+        { class: "card-tools" },
+        iconButton("like", "More like this", () => this.listeners.onLike({ video, seconds: middle })),
+        iconButton("basket", "Keep in the basket", () => this.listeners.onKeep(moment), { class: "card-keep", "aria-pressed": "false" }),
+      ),
     );
   }
 
