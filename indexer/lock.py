@@ -21,6 +21,8 @@ from indexer.errors import LibraryError, LibraryLockedError
 from indexer.storage import Bucket, Where, at
 
 Role = Literal["writer", "watcher", "exporter"]
+#: Whoever looks whether the lock is held (:func:`is_held`) takes it for an instant: the kernel knows no other way.
+_PATIENCE_SECONDS, _POLL_SECONDS = 0.5, 0.01
 _DOING = {"writer": "written", "watcher": "watched for", "exporter": "given the text half of its model"}
 
 
@@ -49,7 +51,7 @@ def _locked(directory: Path, what: str, role: Role) -> Iterator[None]:
     """The kernel releases this lock when the process dies, however it dies."""
     lock = FileLock(directory / f"{role}.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_PATIENCE_SECONDS, poll_interval=_POLL_SECONDS)
     except Timeout:
         raise LibraryLockedError(
             f"{directory} is being {_DOING[role]} by {holder(directory, role)}", "Wait until it has finished"
@@ -70,7 +72,10 @@ def is_held(where: Where, role: Role = "writer") -> bool:
     storage = at(where)
     if isinstance(storage, Bucket):
         return bool(lease.current(storage))
-    lock = FileLock(storage.path / f"{role}.lock")
+    file = storage.path / f"{role}.lock"
+    if not file.exists():  # looking makes no file: whether one is there says whether a writer ever was
+        return False
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=0)
     except Timeout:
