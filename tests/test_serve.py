@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
+import subprocess
+import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -12,7 +17,7 @@ import pytest
 
 from indexer.settings import IndexSettings
 from tests.fakes import make_film, open_library
-from tests.page_site import serving
+from tests.page_site import ROOT, serving
 
 
 def children(pid: int) -> set[int]:
@@ -27,6 +32,81 @@ def _words(path: Path) -> list[str]:
 
 def ended(pids: set[int]) -> bool:
     return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+SLOW_MODEL = """
+import sys, threading, time
+from tests.fakes import load_fake
+from vclipper import cli
+from vclipper.web.service import Service
+
+def load(name, device):
+    time.sleep(600)  # as importing torch on a busy machine: nothing can stop it
+    return load_fake(name, device)
+
+if __name__ == "__main__":
+    Service.__init__.__defaults__ = ("cpu", load)
+    sys.exit(cli.run(["serve", *sys.argv[1:]]))
+"""
+
+
+def post(address: str, path: str, body: dict) -> dict:
+    headers = {"X-VClip": "1", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{address}api/v1/{path}", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def index_state(address: str) -> dict:
+    with urllib.request.urlopen(f"{address}api/v1/index", timeout=60) as answer:
+        return json.load(answer)
+
+
+def search_in_vain(address: str) -> None:
+    with pytest.raises(OSError):
+        post(address, "search", {"text": "red"})
+
+
+def test_ctrl_c_does_not_wait_for_a_model_that_loads(tmp_path):
+    make_film(tmp_path / "films" / "a.mp4", [("red", 4)])
+    library = open_library(tmp_path / "lib")
+    library.index([tmp_path / "films"])
+    make_film(tmp_path / "films" / "b.mp4", [("blue", 4)])
+    (tmp_path / "serve.py").write_text(SLOW_MODEL)
+    command = [sys.executable, "-u", str(tmp_path / "serve.py"), "--library", str(tmp_path / "lib"), "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        address = re.search(r"http://\S+/", server.stdout.readline())[0]
+        assert post(address, "index", {"paths": [str(tmp_path / "films")]})["state"] == "running"
+        searching = threading.Thread(target=search_in_vain, args=(address,))
+        searching.start()
+        time.sleep(0.5)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
+        searching.join()
+    assert [video.path.name for video in library.videos()] == ["a.mp4"]
+    assert library.verify() == []
+
+
+def test_ctrl_c_during_an_index_run_keeps_what_is_finished(tmp_path):
+    for number, colour in enumerate(("red", "lime", "blue", "white", "cyan", "magenta") * 3):
+        make_film(tmp_path / "films" / f"{number}.mp4", [(colour, 20 + number), ("black", 2)])
+    library = open_library(tmp_path / "lib")
+    library.index([tmp_path / "films" / "0.mp4"])
+    with serving(tmp_path / "lib") as site:
+        post(site.address, "index", {"paths": [str(tmp_path / "films")]})
+        while (state := index_state(site.address))["files_done"] < 2:
+            assert state["state"] == "running"
+        os.kill(site._process.pid, signal.SIGINT)
+        assert site._process.wait(60) == 0
+    again = open_library(tmp_path / "lib")
+    assert (
+        len(again.videos()) >= 1 + state["files_done"]
+    )  # the finished ones were not written yet: 5 s had not passed
+    assert again.verify() == []
+    report = again.index([tmp_path / "films"])
+    assert len(report.added) + len(report.skipped) == 18
+    assert not report.failed
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are counted in /proc (Linux)")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import click
 
 from vclipper.commands.options import backend_option, device_option, library_option, needs
@@ -48,3 +51,5 @@ def serve(
             click.launch(address)
 
     server.serve(library or default_place(), listener, access, device, backend, on_ready)
+    sys.stdout.flush()
+    os._exit(0)  # not after the threads that import torch or answer what nobody waits for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -21,12 +21,15 @@ API = "/api/v1"
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(service: Service, access: Access | None = None) -> FastAPI:
+def create_app(
+    service: Service, access: Access | None = None, on_ready: Callable[[], None] = lambda: None
+) -> FastAPI:
     """The application over one library.
 
     Args:
         service: the library and what belongs to it; closed when the server stops.
         access: who may ask; by default whoever reaches it through a loopback name.
+        on_ready: called when the server has started.
     """
     app = FastAPI(
         title="VClipper",
@@ -38,7 +41,7 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
         lifespan=_lifespan,
         responses={"4XX": {"model": ErrorResponse, "description": "What is wrong, and what to do next."}},
     )
-    app.state.service = service
+    app.state.service, app.state.on_ready = service, on_ready
     errors.install(app)
     for subject in (library, search, media, playback, exporting, runs, documentation):
         app.include_router(subject.router, prefix=API)
@@ -52,6 +55,7 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.on_ready()
     yield
     app.state.service.close()
 

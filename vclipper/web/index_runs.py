@@ -12,6 +12,8 @@ from indexer.errors import LibraryLockedError, VClipperError
 from vclipper.library import Library
 from vclipper.web.schemas import ErrorBody, IndexState
 
+_WAIT_SECONDS = 0.2
+
 
 class IndexRuns:
     """Starts, follows and stops runs over one library."""
@@ -54,10 +56,16 @@ class IndexRuns:
             return self._state.model_copy()
 
     def close(self) -> None:
-        """Stop, and wait until the library is whole."""
+        """Stop, and wait until what is finished is in the library.
+
+        A run that has no frame yet has nothing to keep, and may be loading the model, which cannot be stopped: it
+        is not waited for.
+        """
         self.cancel()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_WAIT_SECONDS)
+            while self._thread.is_alive() and self.state().frames:
+                self._thread.join(_WAIT_SECONDS)
 
     def _run(self, paths: list[str]) -> None:
         try:

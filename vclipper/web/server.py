@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
+import logging
 import secrets
 import socket
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from vclipper.web.guard import Access, is_loopback
 from vclipper.web.service import Service
 
 #: Open answers get this long after Ctrl-C; a film being sent would keep the server for ever.
-_GRACE_SECONDS = 2
+_GRACE_SECONDS = 1
 _SHORTEST_TOKEN = 12
 
 
@@ -84,8 +85,19 @@ def serve(
     backend: str = AUTO,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Answer requests on ``listener`` until Ctrl-C; then nothing is left running."""
-    app = create_app(Service(where, device, backend=backend), access)
+    """Answer requests on ``listener`` until Ctrl-C; then what an index run has finished is in the library.
+
+    Threads may still be importing torch or computing an answer that nobody waits for: the process is to end
+    without them (``os._exit``).
+
+    Args:
+        where, device, backend: as in :meth:`vclipper.library.Library.open`.
+        listener: see :func:`listen`.
+        access: who may ask.
+        on_ready: called once Ctrl-C is listened to.
+    """
+    service = Service(where, device, backend=backend)
+    app = create_app(service, access, on_ready)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -95,6 +107,17 @@ def serve(
         ws="none",
         proxy_headers=False,
     )
-    on_ready()
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down and passes Ctrl-C on
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config, service).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does; a run stops while open answers have their grace. Answers cut short are no errors."""
+        self._service.runs.cancel()
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
