@@ -65,6 +65,10 @@ class Moment:
     is_offline: bool = False
 
 
+Place = tuple[int, float]
+"""A video's id, and a time in it in seconds."""
+
+
 @dataclass(frozen=True)
 class Ranked:
     """A moment and the mean vector of its frames, (D,) float32 unit, by which duplicates are known."""
@@ -125,17 +129,25 @@ def cut_off(settings: SearchSettings, rows: int) -> float:
     return DEFAULT_MIN_SCORE if rows >= MIN_BACKGROUND_FRAMES else -math.inf
 
 
-def best_first(found: Iterable[Ranked], settings: SearchSettings, rows: int) -> list[Moment]:
+def best_first(
+    found: Iterable[Ranked], settings: SearchSettings, rows: int, example: Place | None = None
+) -> list[Moment]:
     """The best moments: above the cut-off, at most so many of a video, near-duplicates folded.
 
     Equal scores come by confidence, file and time. Of moments of one video that overlap the best stays.
-    ``rows`` is the number of frames in the corpus.
+    ``rows`` is the number of frames in the corpus. The moment that shows ``example`` is left out: whoever asks for
+    more like it has it.
     """
     lowest = cut_off(settings, rows)
     ordered = sorted(found, key=_order)
     enough = _without_overlaps([r for r in ordered if r.moment.score >= lowest])
+    enough = [one for one in enough if example is None or not _shows(one.moment, *example)]
     folded = _fold(enough) if settings.fold else [r.moment for r in enough]
     return _limit_per_video(folded, settings.per_video)[: settings.top]
+
+
+def _shows(moment: Moment, video_id: int, seconds: float) -> bool:
+    return moment.video_id == video_id and moment.start_seconds <= seconds < moment.end_seconds
 
 
 def _order(one: Ranked) -> tuple[float, float, str, float]:

@@ -18,7 +18,7 @@ from indexer.recent import Remembered
 from searcher.candidates import candidates
 from searcher.postprocess import postprocess
 from searcher.prepared import Prepared
-from searcher.rank import Moment, Ranked, best_first, best_score, cut_off, directions, moment_scores
+from searcher.rank import Moment, Place, Ranked, best_first, best_score, cut_off, directions, moment_scores
 from searcher.relevance import (
     MIN_BACKGROUND_FRAMES,
     Asked,
@@ -124,7 +124,11 @@ class Scenes:
 
 
 def search(
-    query: Float32, corpus: Corpus, settings: SearchSettings, within: Collection[int] | None = None
+    query: Float32,
+    corpus: Corpus,
+    settings: SearchSettings,
+    within: Collection[int] | None = None,
+    example: Place | None = None,
 ) -> list[Moment]:
     """The moments that answer a query, best first; [] is "nothing found".
 
@@ -133,10 +137,11 @@ def search(
         corpus: what is searched.
         settings: how.
         within: only these videos; None for all.
+        example: what the query was taken from; the moment around it is no answer.
     """
     rows = corpus.index.rows
     found = _all_moments(query, corpus, settings, within, cut_off(settings, rows))
-    return best_first(found, settings, rows)
+    return best_first(found, settings, rows, example)
 
 
 def search_sequence(

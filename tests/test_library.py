@@ -24,7 +24,7 @@ from indexer.errors import (
     LibraryMismatchError,
     ModelError,
 )
-from indexer.lock import writing
+from indexer.lock import is_held, writing
 from indexer.settings import IndexSettings
 from searcher.settings import SearchSettings
 from tests.fakes import ColourEncoder, make_film, open_library, picture, rows_of
@@ -409,6 +409,14 @@ def test_moments_of_all_videos_best_first(filled):
     assert [m.score for m in moments] == sorted((m.score for m in moments), reverse=True)
 
 
+def test_more_like_a_moment_leaves_the_moment_out(filled):
+    # Red: 0 to 6 s of one.mp4, 10 to 14 s of two.mkv. Folded into its example, the other would not be seen.
+    assert found(filled.search(like="one.mp4@5.9", settings=SHARP))[0] == ("two.mkv", 10, 14)
+    assert ("one.mp4", 0, 6) not in found(filled.search(like="one.mp4@5.9", settings=SHARP))
+    assert found(filled.search(like="two.mkv@10", settings=SHARP))[0] == ("one.mp4", 0, 6)
+    assert ("one.mp4", 0, 6) in found(filled.search("red", settings=SHARP))
+
+
 def test_top_and_videos_limit(filled):
     assert (
         len(filled.search("red", settings=SearchSettings(method="vc1", postprocess="norm", threshold=0.8, top=1)))
@@ -710,6 +718,30 @@ def test_texts_of_a_query_that_fails_are_not_computed_with_the_next_one(own_film
             library.search(query)
     library.search("blue")
     assert asked == ["blue"]
+
+
+def test_whoever_looks_whether_a_library_is_written_refuses_no_writer(tmp_path):
+    assert not is_held(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    looks, done = 0, threading.Event()
+
+    def look() -> None:
+        nonlocal looks
+        while not done.is_set():
+            looks += not is_held(tmp_path)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(200):  # without the writer's patience one in six is refused
+            with writing(tmp_path, "vclip index"):
+                assert is_held(tmp_path)
+    finally:
+        done.set()
+        looker.join()
+    assert looks
+    with writing(tmp_path, "vclip index"), pytest.raises(LibraryLockedError), writing(tmp_path, "another"):
+        pytest.fail("two writers")
 
 
 # ---- files that cannot be decoded

@@ -83,7 +83,7 @@ def test_search_by_uploaded_picture_alone_and_within_a_query(client):
 
 def test_search_by_a_moment(client, ids):
     like = {"video_id": ids["one.mp4"], "seconds": 1.0}
-    assert sorted(found(client, like=like)) == [("one.mp4", 0.0, 6.0), ("two.mkv", 10.0, 14.0)]
+    assert found(client, like=like) == [("two.mkv", 10.0, 14.0)]  # less the moment itself
 
 
 def test_filters(client, films):

@@ -10,6 +10,7 @@ from indexer.discover import printable
 from indexer.errors import InputError
 from indexer.vectors import Float32, unit
 from searcher.query import Query, Term, embed, parse
+from searcher.rank import Place
 from searcher.search import Corpus
 from vclipper.embedding import Embedding
 from vclipper.images import open_image
@@ -18,7 +19,7 @@ from vclipper.naming import video_and_time, video_of
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Like = str | tuple[int, float]
+Like = str | Place
 """A moment of the library: ``VIDEO@TIME``, or video id and seconds."""
 OpenPicture = Callable[[str], "Image"]
 Later = Callable[[], Float32]
@@ -56,6 +57,22 @@ class Question:
     def start(self) -> Question:
         """Of A-then-B only A."""
         return self if self.query is None else replace(self, query=replace(self.query, second=()))
+
+    def example(self, corpus: Corpus) -> Place | None:
+        """The moment that ``like`` names, None where it names none.
+
+        Raises:
+            InputError: a video that the library does not know, a time that it does not have.
+        """
+        if self.like is None:
+            return None
+        name, seconds = video_and_time(self.like) if isinstance(self.like, str) else self.like
+        video = video_of(name, corpus.videos)
+        if not 0 <= seconds < video.duration_seconds:
+            raise InputError(
+                f"{printable(video.path)} lasts {video.duration_seconds:.1f} s, so it has nothing at {seconds:g} s"
+            )
+        return video.video_id, seconds
 
 
 class Asking:
@@ -100,20 +117,11 @@ class Asking:
         return vector
 
     def _shown(self, question: Question, corpus: Corpus) -> Float32:
-        """The vector of an image query, or of the moment that ``like`` names."""
-        if question.like is not None:
-            return _frame_at(question.like, corpus)
-        return self._of_picture(open_image(question.image))
-
-
-def _frame_at(like: Like, corpus: Corpus) -> Float32:
-    """The vector of the frame that a video of the library shows at a time."""
-    name, seconds = video_and_time(like) if isinstance(like, str) else like
-    video = video_of(name, corpus.videos)
-    if not 0 <= seconds < video.duration_seconds:
-        raise InputError(
-            f"{printable(video.path)} lasts {video.duration_seconds:.1f} s, so it has nothing at {seconds:g} s"
-        )
-    frame = min(int(seconds / corpus.period_seconds), video.frames - 1)
-    vector: Float32 = corpus.index.vectors(video.video_id)[frame]
-    return vector
+        """The vector of an image query, or of the frame that a video of the library shows at a time."""
+        example = question.example(corpus)
+        if example is None:
+            return self._of_picture(open_image(question.image))
+        video_id, seconds = example
+        frame = min(int(seconds / corpus.period_seconds), corpus.videos[video_id].frames - 1)
+        vector: Float32 = corpus.index.vectors(video_id)[frame]
+        return vector

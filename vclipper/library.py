@@ -381,7 +381,8 @@ class Library:
             within: only these videos are searched: a :class:`VideoFilter`, or its first field alone, a
                 folder or a glob over paths such as ``*/holiday/*``.
             model: refuse unless the library was made with it.
-            like: ``VIDEO@TIME`` or (video id, seconds): more like this moment of a video in the library.
+            like: ``VIDEO@TIME`` or (video id, seconds): more like this moment of a video in the library, which
+                is not among the answers itself.
             templates: each text is put in place of ``{}`` in each of these, and the embeddings averaged.
             refine: decode more frames around the ends of what was found and move the ends there.
 
@@ -418,7 +419,7 @@ class Library:
         first, *then = self._asking.vectors(question, corpus)
         with self._searching:
             if question.query is None or not then:
-                return search(first(), corpus, settings, chosen)
+                return search(first(), corpus, settings, chosen, question.example(corpus))
             return search_sequence(first(), then[0](), question.query.within_seconds, corpus, settings, chosen)
 
     def timeline(

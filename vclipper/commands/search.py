@@ -49,7 +49,7 @@ class _Search(SectionedCommand):
 @click.command(cls=_Search)
 @click.argument("query", nargs=-1)
 @click.option("--image", metavar="FILE", help="Search by a picture instead of words.")
-@click.option("--like", metavar="VIDEO@TIME", help="More like this moment, e.g. film.mp4@1:23.")
+@click.option("--like", metavar="VIDEO@TIME", help="More like this moment, less itself, e.g. film.mp4@1:23.")
 @click.option(
     "--template", "templates", multiple=True, metavar="TEXT", help='E.g. "a photo of {}"; several average.'
 )
