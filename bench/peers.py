@@ -169,10 +169,10 @@ def decord_samples(path: Path, period_seconds: float, embed: Embed) -> int:
     """Ours with decord in PyAV's place, as before this was measured."""
     from indexer.decode_decord import decord_samples as samples
     from indexer.probe import probe
-    from indexer.video_types import Progress
+    from indexer.video_types import DecodeProgress
 
     spec = PictureSpec(_SIDE, _SIDE)
-    pictures = (f.picture.fitted(spec) for f in samples(path, probe(path), period_seconds, 1, Progress()))
+    pictures = (f.picture.fitted(spec) for f in samples(path, probe(path), period_seconds, 1, DecodeProgress()))
     return sum(len(embed(_normalised(_tensor(some)))) for some in batches(pictures, 8))
 
 

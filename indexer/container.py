@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from indexer.discover import printable
 from indexer.errors import ContentError, VideoError
 
 _CONTAINERS = {"mov": "mp4", "matroska": "matroska", "mpegts": "mpegts", "mpeg": "mpeg"}
@@ -56,11 +57,6 @@ def demand_regular_file(path: Path) -> None:
 def _file_kind(mode: int) -> str:
     kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
     return next((name for test, name in kinds if test(mode)), "a device")
-
-
-def printable(path: Path) -> str:
-    """The path as text that can always be printed, whatever bytes the name is made of."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def open_container(path: Path, **options: str) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from indexer.clock import frame_end
 from indexer.frames import SLACK_SECONDS, sample_times
 from indexer.picture import StillPicture, square_pixels
-from indexer.video_types import Progress, SampledFrame, Samples, VideoInfo
+from indexer.video_types import DecodeProgress, SampledFrame, Samples, VideoInfo
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,7 +25,7 @@ class DecordGaveUpError(Exception):
 
 
 def decord_samples(
-    path: Path, info: VideoInfo, period_seconds: float, threads: int, progress: Progress
+    path: Path, info: VideoInfo, period_seconds: float, threads: int, progress: DecodeProgress
 ) -> Samples:
     """Every sampled frame, from the first.
 

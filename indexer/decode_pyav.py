@@ -15,11 +15,11 @@ from indexer.frames import SLACK_SECONDS
 from indexer.keyframes import is_clean_start
 from indexer.packet_skipping import NotAsExpectedError, SampleTimes, Selection, may_skip_packets, wanted_packets
 from indexer.picture import FramePicture
-from indexer.video_types import EXACT, Progress, SampledFrame, Samples, Shortcuts, VideoInfo
+from indexer.video_types import EXACT, DecodeProgress, SampledFrame, Samples, Shortcuts, VideoInfo
 
 _DEMUX_RETRIES = 16
 
-_Strategy: TypeAlias = Callable[[Any, Any, VideoInfo, SampleTimes, Progress], Iterator[TimedFrame]]
+_Strategy: TypeAlias = Callable[[Any, Any, VideoInfo, SampleTimes, DecodeProgress], Iterator[TimedFrame]]
 """One way to read a file: (container, stream, info, sampled times, progress) → frames in display order."""
 
 
@@ -28,7 +28,7 @@ def pyav_samples(
     info: VideoInfo,
     period_seconds: float,
     threads: int,
-    progress: Progress,
+    progress: DecodeProgress,
     shortcuts: Shortcuts = EXACT,
 ) -> Samples:
     """The sampled frames from ``progress.next_index`` on; damage goes into ``progress``.
@@ -52,7 +52,7 @@ def _pyav_pass(
     info: VideoInfo,
     times: SampleTimes,
     way: tuple[int, bool],
-    progress: Progress,
+    progress: DecodeProgress,
     strategy: _Strategy,
 ) -> Samples:
     """One reading of the file, which gives the samples from ``progress.next_index`` on.
@@ -79,7 +79,9 @@ def _set_up(stream: Any, info: VideoInfo, threads: int, loop_filter: bool) -> No
     stream.thread_type = "SLICE" if info.container in DECODE_TIME_CONTAINERS else "AUTO"
 
 
-def _shown_at(frames: Iterator[TimedFrame], times: SampleTimes, progress: Progress) -> Iterator[tuple[int, Any]]:
+def _shown_at(
+    frames: Iterator[TimedFrame], times: SampleTimes, progress: DecodeProgress
+) -> Iterator[tuple[int, Any]]:
     """Which frame is on screen at each sampled time from ``progress.next_index`` on."""
     index = progress.next_index
     current: TimedFrame | None = None
@@ -95,7 +97,7 @@ def _shown_at(frames: Iterator[TimedFrame], times: SampleTimes, progress: Progre
 
 
 def _wanted_only(
-    container: Any, stream: Any, info: VideoInfo, times: SampleTimes, progress: Progress
+    container: Any, stream: Any, info: VideoInfo, times: SampleTimes, progress: DecodeProgress
 ) -> Iterator[TimedFrame]:
     """As :func:`_in_order`, but what is stored after a group's last wanted frame is not decoded.
 
@@ -125,14 +127,14 @@ def _expected(timed: TimedFrame | None, frame: Any, info: VideoInfo) -> TimedFra
 
 
 def _in_order(
-    container: Any, stream: Any, info: VideoInfo, times: SampleTimes, progress: Progress
+    container: Any, stream: Any, info: VideoInfo, times: SampleTimes, progress: DecodeProgress
 ) -> Iterator[TimedFrame]:
     """Every frame from the start or the one reached."""
     return frames_in_order(container, stream, info, times.due(progress.next_index), progress)
 
 
 def frames_in_order(
-    container: Any, stream: Any, info: VideoInfo, from_seconds: float, progress: Progress
+    container: Any, stream: Any, info: VideoInfo, from_seconds: float, progress: DecodeProgress
 ) -> Iterator[TimedFrame]:
     """Every frame with its time, from a clean start at or before ``from_seconds`` on.
 
@@ -166,7 +168,7 @@ def _jump_to(container: Any, stream: Any, info: VideoInfo, seconds: float) -> fl
     return info.first_stamp_seconds if is_right else None
 
 
-def _packets(container: Any, stream: Any, info: VideoInfo, progress: Progress) -> Iterator[Any]:
+def _packets(container: Any, stream: Any, info: VideoInfo, progress: DecodeProgress) -> Iterator[Any]:
     """Packets to the end of the file, the last one empty (it drains the decoder)."""
     import av
 
@@ -184,7 +186,7 @@ def _packets(container: Any, stream: Any, info: VideoInfo, progress: Progress) -
     yield None
 
 
-def _decoded(packet: Any, stream: Any, info: VideoInfo, clock: Clock, progress: Progress) -> list[Any]:
+def _decoded(packet: Any, stream: Any, info: VideoInfo, clock: Clock, progress: DecodeProgress) -> list[Any]:
     import av
 
     try:

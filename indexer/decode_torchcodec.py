@@ -27,7 +27,7 @@ from indexer.frames import (
 )
 from indexer.picture import displayed_size, square_pixels
 from indexer.probe import probe
-from indexer.video_types import Progress, SampledFrame, Samples, VideoInfo
+from indexer.video_types import DecodeProgress, SampledFrame, Samples, VideoInfo
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,7 +42,7 @@ class TorchcodecGaveUpError(Exception):
 
 
 def torchcodec_samples(
-    path: Path, info: VideoInfo, period_seconds: float, threads: int, progress: Progress, device: str
+    path: Path, info: VideoInfo, period_seconds: float, threads: int, progress: DecodeProgress, device: str
 ) -> Samples:
     """Every sampled frame, from the first; its pixels stay on ``device`` until they are fitted.
 
@@ -151,7 +151,7 @@ def why_not(device: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         try:
             clip = _write_clip(Path(folder) / "clip.mp4")
-            samples = list(torchcodec_samples(clip, probe(clip), _CLIP_PERIOD, 1, Progress(), device))
+            samples = list(torchcodec_samples(clip, probe(clip), _CLIP_PERIOD, 1, DecodeProgress(), device))
         except TorchcodecGaveUpError as error:
             reason = str(error.__cause__ or "it falls back to the CPU").strip()
             first_words = reason.splitlines()[0].split(" (originally")[0]  # torch's own place in its sources

@@ -17,9 +17,9 @@ from indexer.container import (
     moving_streams,
     open_container,
     picture_stream,
-    printable,
     recorded_unix,
 )
+from indexer.discover import printable
 from indexer.errors import ContentError
 from indexer.keyframes import has_open_groups
 from indexer.picture import displayed_size, is_hdr, orientation

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.clock import TimedFrame
-from indexer.container import open_container, printable
+from indexer.container import open_container
+from indexer.discover import printable
 from indexer.errors import VideoError
 from indexer.probe import probe
-from indexer.video_types import Progress, VideoInfo
+from indexer.video_types import DecodeProgress, VideoInfo
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,5 +60,5 @@ def _frames_from(path: Path, seconds: float) -> Iterator[tuple[TimedFrame, Video
     info = probe(path)
     with open_container(path) as container:
         stream = container.streams[info.stream_index]
-        for timed in frames_in_order(container, stream, info, seconds, Progress()):
+        for timed in frames_in_order(container, stream, info, seconds, DecodeProgress()):
             yield timed, info

@@ -19,18 +19,18 @@ import importlib.util
 from collections.abc import Generator
 from pathlib import Path
 
-from indexer.container import printable
 from indexer.decode_decord import DecordGaveUpError, decord_samples
 from indexer.decode_pyav import pyav_samples
 from indexer.decode_torchcodec import TorchcodecGaveUpError, torchcodec_samples
+from indexer.discover import printable
 from indexer.errors import ContentError, InputError
 from indexer.frames import check_tolerance, sample_times
 from indexer.packet_skipping import may_skip_packets
 from indexer.video_types import (
     EXACT,
     DecodeOutcome,
+    DecodeProgress,
     DecoderName,
-    Progress,
     SampledFrame,
     Shortcuts,
     VideoInfo,
@@ -139,7 +139,7 @@ def decode(
     check_tolerance(shortcuts.tolerance_seconds, period_seconds)
     if threads < 1:
         raise InputError(f"threads must be 1 or more, not {threads}")
-    progress = Progress()
+    progress = DecodeProgress()
     decoder = choose_decoder(info, device)
     try:
         if decoder == "torchcodec":
@@ -155,7 +155,7 @@ def decode(
     return _outcome(info, progress, decoder)
 
 
-def _outcome(info: VideoInfo, progress: Progress, decoder: DecoderName) -> DecodeOutcome:
+def _outcome(info: VideoInfo, progress: DecodeProgress, decoder: DecoderName) -> DecodeOutcome:
     reason = _shortfall(info, progress.end_seconds)
     if not reason and progress.damage:
         reason = f"{len(progress.damage)} damaged places, the first: {progress.damage[0]}"

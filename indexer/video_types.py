@@ -134,7 +134,7 @@ class DecodeOutcome:
 
 
 @dataclass
-class Progress:
+class DecodeProgress:
     """What a decoding has reached; the decoders fill it in as they go."""
 
     next_index: int = 0
@@ -147,4 +147,4 @@ class Progress:
 
 
 Samples = Generator[SampledFrame, None, None]
-"""What one decoder gives; how far it came stands in its :class:`Progress`."""
+"""What one decoder gives; how far it came stands in its :class:`DecodeProgress`."""

@@ -26,7 +26,7 @@ from indexer.picture import upright
 from indexer.probe import probe
 from indexer.settings import IndexSettings
 from indexer.video import decode
-from indexer.video_types import Progress, Shortcuts, VideoInfo
+from indexer.video_types import DecodeProgress, Shortcuts, VideoInfo
 from tests import media
 from tests.fake_ray import FakeNode, FakeRay
 from tests.fakes import load_fake, make_film, open_library, rows_of
@@ -137,7 +137,7 @@ def test_an_open_group_is_decoded_from_its_keyframe_on(made):
     assert numbers_of(clip.path, 1.96, 0.0) == [0, 49, 98, 147, 196]
     assert numbers_of(clip.path, 1.96, 0.1)[:3] == [0, 50, 100]
     assert packets_decoded(clip.path, 1.96, 0.1) < packets_decoded(clip.path, 1.96, 0.0) / 2
-    samples = decode_pyav.pyav_samples(clip.path, info, 2.56, 1, Progress(next_index=2))
+    samples = decode_pyav.pyav_samples(clip.path, info, 2.56, 1, DecodeProgress(next_index=2))
     assert [media.read_number(frame.image) for frame in samples] == [128, 192], "also where decoding begins at one"
 
 

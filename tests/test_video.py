@@ -29,7 +29,7 @@ from indexer.keyframes import is_disposable
 from indexer.packet_skipping import NotAsExpectedError, SampleTimes, Selection, wanted_packets
 from indexer.probe import probe
 from indexer.video import choose_decoder, decode
-from indexer.video_types import DecodeOutcome, Progress, VideoInfo
+from indexer.video_types import DecodeOutcome, DecodeProgress, VideoInfo
 from tests import media
 from tests.outside import VIDEOS, needs_videos, real_clips
 
@@ -599,7 +599,7 @@ def test_a_late_failure_does_not_cost_the_whole_again(made: Made) -> None:
     info = probe(clip.path)
     with open_container(clip.path) as container:
         stream = container.streams.video[0]
-        progress = Progress(next_index=9)
+        progress = DecodeProgress(next_index=9)
         first = next(decode_pyav._in_order(container, stream, info, SampleTimes(0.5), progress))
     assert first.start_seconds == 4.0, "the last keyframe before 4.5 s"
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from indexer.container import printable
+from indexer.discover import printable
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output, safe_name
 from vclipper.export.players import padded

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from indexer.container import DECODE_TIME_CONTAINERS, printable
+from indexer.container import DECODE_TIME_CONTAINERS
+from indexer.discover import printable
 from indexer.errors import VideoError
 from vclipper.export.source import Cut, Source
 from vclipper.export.stored import FrameReader, StoredFrame, TimedPacket

@@ -14,7 +14,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from indexer.container import DECODE_TIME_CONTAINERS, printable
+from indexer.container import DECODE_TIME_CONTAINERS
+from indexer.discover import printable
 from indexer.errors import VideoError
 from vclipper.export.encoders import encoded_picture
 from vclipper.export.sound import sound_of
@@ -22,7 +23,7 @@ from vclipper.export.source import Cut
 
 if TYPE_CHECKING:
     from indexer.clock import TimedFrame
-    from indexer.video_types import Progress
+    from indexer.video_types import DecodeProgress
 
 _SAME_SECONDS = 1e-6
 _Ordered: TypeAlias = tuple[float, Any]
@@ -40,9 +41,9 @@ def write_exact(cut: Cut, target: Path) -> list[str]:
     """
     import av
 
-    from indexer.video_types import Progress
+    from indexer.video_types import DecodeProgress
 
-    progress = Progress()
+    progress = DecodeProgress()
     try:
         with contextlib.ExitStack() as stack:
             made = stack.enter_context(av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}))
@@ -58,7 +59,7 @@ def write_exact(cut: Cut, target: Path) -> list[str]:
 
 
 def _streams(
-    cut: Cut, made: Any, stack: contextlib.ExitStack, progress: Progress
+    cut: Cut, made: Any, stack: contextlib.ExitStack, progress: DecodeProgress
 ) -> tuple[list[Iterator[_Ordered]], list[str]]:
     """The encoded picture and sound of the new file, lazily; and remarks."""
     frames = _pictures(cut, stack, progress)
@@ -77,7 +78,7 @@ def _streams(
     return streams, remarks
 
 
-def _pictures(cut: Cut, stack: contextlib.ExitStack, progress: Progress) -> Iterator[TimedFrame]:
+def _pictures(cut: Cut, stack: contextlib.ExitStack, progress: DecodeProgress) -> Iterator[TimedFrame]:
     """The decoded frames of the cut; damage goes into ``progress``."""
     from indexer.decode_pyav import frames_in_order
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from indexer.container import printable
+from indexer.discover import printable
 from indexer.errors import VideoError
 from vclipper.export.clip_copy import copied_suffix, write_copy
 from vclipper.export.clip_exact import write_exact

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from indexer.container import printable
+from indexer.discover import printable
 from indexer.errors import VideoError
 from indexer.stills import picture_at
 from vclipper.export.footage import Footage

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.container import printable
+from indexer.discover import printable
 from indexer.errors import InputError, SettingError
 from vclipper.export.footage import Footage
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.container import printable
+from indexer.discover import printable
 from indexer.errors import InputError, VideoError
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.temporary import locked_temporary, sweep_abandoned

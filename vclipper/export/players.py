@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from indexer.container import printable
+from indexer.discover import printable
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output
 

@@ -42,11 +42,12 @@ def sound_of(
 
 def _encoded(cut: Cut, container: Any, stream: Any, encoder: Any) -> Iterator[tuple[float, Any]]:
     for frame in _cut_frames(cut, container, stream, encoder.codec_context):
-        yield from _ordered(encoder.encode(frame))
-    yield from _ordered(encoder.encode(None))
+        yield from ordered(encoder.encode(frame))
+    yield from ordered(encoder.encode(None))
 
 
-def _ordered(packets: list[Any]) -> Iterator[tuple[float, Any]]:
+def ordered(packets: list[Any]) -> Iterator[tuple[float, Any]]:
+    """Packets with when they are decoded, by which those of several streams are merged."""
     for packet in packets:
         yield float(packet.dts * packet.time_base), packet
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexer.container import printable
+from indexer.discover import printable
 from indexer.errors import VideoError
 from vclipper.export.footage import Footage
 from vclipper.export.moment import ExportMoment, ExportOptions

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from indexer.container import printable
+from indexer.discover import printable
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from indexer.container import printable
+from indexer.discover import printable
 from indexer.errors import VideoError
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output

@@ -21,8 +21,8 @@ from indexer.decode_pyav import frames_in_order
 from indexer.errors import VClipperError, VideoError
 from indexer.picture import upright
 from indexer.probe import probe
-from indexer.video_types import Progress, VideoInfo
-from vclipper.export.sound import sound_of
+from indexer.video_types import DecodeProgress, VideoInfo
+from vclipper.export.sound import ordered, sound_of
 from vclipper.export.source import Cut, whole_video
 from vclipper.web.workers import Workers
 
@@ -106,7 +106,7 @@ def _pictures(cut: Cut, made: Any, stack: contextlib.ExitStack) -> Iterator[tupl
     container = cut.source.open(stack)
     stream = container.streams[info.stream_index]
     stream.thread_type = "AUTO"
-    frames = frames_in_order(container, stream, info, 0.0, Progress())
+    frames = frames_in_order(container, stream, info, 0.0, DecodeProgress())
     first = next(frames, None)
     if first is None:
         raise VideoError("none of its pictures can be decoded")
@@ -127,13 +127,8 @@ def _encoded(
         frame = _shown(timed.frame, info, size)
         last = max(last + 1, round(timed.start_seconds / _TIME_BASE))
         frame.pts, frame.time_base, frame.pict_type = last, _TIME_BASE, 0
-        yield from _ordered(picture.encode(frame))
-    yield from _ordered(picture.encode(None))
-
-
-def _ordered(packets: list[Any]) -> Iterator[tuple[float, Any]]:
-    for packet in packets:
-        yield float(packet.dts * packet.time_base), packet
+        yield from ordered(picture.encode(frame))
+    yield from ordered(picture.encode(None))
 
 
 def _shown(frame: Any, info: VideoInfo, size: tuple[int, int]) -> Any:
