@@ -11,6 +11,7 @@ from pathlib import Path
 
 from indexer import manifest, segments, snapshot
 from indexer.catalogue import VideoRow
+from indexer.grouping import grouped
 from indexer.manifest import Manifest
 from indexer.storage import TABLES
 from indexer.store import Store, VideoFrames
@@ -30,7 +31,7 @@ def write_tables(library: Path, made: Manifest, videos: Videos) -> int:
     new = library / _NEW
     new.mkdir()
     store = Store.create(new, made.dimension, made.period_seconds)
-    for group in _groups(videos):
+    for group in grouped(videos, lambda video: video[0].frames, _ROWS_AT_ONCE):
         store.commit(group)
     number = len(store.videos())
     manifest.save(made, new)
@@ -48,14 +49,3 @@ def finish_swap(library: Path) -> None:
         (library / _NEW / TABLES).rename(library / TABLES)
     for name in (_OLD, _NEW):
         shutil.rmtree(library / name, ignore_errors=True)
-
-
-def _groups(videos: Videos) -> Iterator[list[tuple[VideoRow, VideoFrames]]]:
-    group: list[tuple[VideoRow, VideoFrames]] = []
-    for one in videos:
-        group.append(one)
-        if sum(video.frames for video, _ in group) >= _ROWS_AT_ONCE:
-            yield group
-            group = []
-    if group:
-        yield group

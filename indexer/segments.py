@@ -25,6 +25,7 @@ from indexer import snapshot
 from indexer.catalogue import Catalogue, VideoRow
 from indexer.errors import REPAIR, LibraryDamagedError, first_line
 from indexer.frame_index import FlatIndex, Moments, Rows, Segment, is_member
+from indexer.grouping import grouped
 from indexer.manifest import write_json_atomically
 from indexer.store import Store, VideoFrames
 
@@ -164,16 +165,8 @@ def _staying(kept: Sequence[Segment], new_rows: int) -> list[Segment]:
 
 
 def _parts(store: Store, videos: Sequence[VideoRow]) -> Iterator[list[VideoFrames]]:
-    part: list[VideoFrames] = []
-    rows = 0
-    for frames in store.frames(videos, SEGMENT_ROWS, are_newest=True):
-        part.append(frames)
-        rows += len(frames.vectors)
-        if rows >= SEGMENT_ROWS:
-            yield part
-            part, rows = [], 0
-    if part:
-        yield part
+    frames = store.frames(videos, SEGMENT_ROWS, are_newest=True)
+    return grouped(frames, lambda video: len(video.vectors), SEGMENT_ROWS)
 
 
 def _new_name() -> str:

@@ -27,6 +27,7 @@ from indexer.catalogue import Catalogue, VideoRow, videos_schema, videos_table
 from indexer.discover import printable
 from indexer.errors import REPAIR, LibraryDamagedError, VClipperError, first_line
 from indexer.fragments import Fragment
+from indexer.grouping import grouped
 from indexer.manifest import to_json
 from indexer.storage import Storage, Where, at
 from indexer.table_search import TableSearch, matrix
@@ -221,7 +222,7 @@ class Store:
         Raises:
             LibraryDamagedError: the table lacks frames of a video, or holds others than were written.
         """
-        for group in _groups(videos, rows_at_once):
+        for group in grouped(videos, lambda video: video.frames, rows_at_once, _IDS_PER_STATEMENT):
             with _damage_said(f"the frames of {printable(group[0].path)} or another video cannot be read"):
                 found = list(self._read(group, are_newest))
             yield from found
@@ -516,17 +517,6 @@ def _frames_table(videos: Sequence[VideoFrames], dimension: int, period_seconds:
         ],
         schema=_frames_schema(dimension),
     )
-
-
-def _groups(videos: Sequence[VideoRow], rows_at_once: int) -> Iterator[list[VideoRow]]:
-    group: list[VideoRow] = []
-    for video in videos:
-        group.append(video)
-        if sum(v.frames for v in group) >= rows_at_once or len(group) >= _IDS_PER_STATEMENT:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _chunks(video_ids: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -12,6 +12,7 @@ import pytest
 from indexer import store as store_module
 from indexer.catalogue import VideoRow
 from indexer.errors import LibraryDamagedError
+from indexer.grouping import grouped
 from indexer.store import Store, VideoFrames
 from indexer.vectors import unit
 
@@ -265,3 +266,9 @@ def lance_files(store: Store) -> list:
     import lance
 
     return lance.dataset(store._frames.uri).get_fragments()
+
+
+def test_groups_end_once_they_weigh_enough():
+    assert list(grouped([3, 1, 5, 1], int, 4)) == [[3, 1], [5], [1]]
+    assert list(grouped([3, 1, 5, 1], int, 100, most=3)) == [[3, 1, 5], [1]]
+    assert list(grouped([], int, 4)) == []
