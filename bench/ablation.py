@@ -15,7 +15,6 @@ from bench.fit import (
     Chosen,
     Example,
     Fitting,
-    Floats,
     Known,
     answers,
     cross_validate,
@@ -24,6 +23,7 @@ from bench.fit import (
     wanted_of,
     without_vectors,
 )
+from bench.metrics import Floats
 from searcher import proposals
 from searcher.rankers import FEATURES, formula
 

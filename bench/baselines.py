@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from bench.curves import CurveSet, Features, with_common_range
 from bench.folds import Split, folds_by_video
+from bench.metrics import Floats
 from bench.run import Row, split_name, window_rows, window_values
 from bench.score import Prediction, evaluate
 from bench.tune import Objectives
@@ -26,7 +27,6 @@ from searcher.select import Window, cut_positions, runs, select
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve, frame_similarity
 
-Floats = NDArray[np.float64]
 Span = tuple[int, int, float]
 
 

@@ -21,18 +21,16 @@ from numpy.typing import NDArray
 from bench.curves import CurveSet
 from bench.datasets import Query
 from bench.folds import folds_by_video
-from bench.metrics import temporal_iou
+from bench.metrics import Floats, temporal_iou
 from bench.run import window_values
 from bench.score import Prediction, evaluate
 from indexer.errors import InputError
+from indexer.vectors import Float32
 from searcher import proposals
 from searcher.level_sets import Candidates
 from searcher.proposals import describe
 from searcher.rankers import FEATURES, Parameters, Rankers
 from searcher.similarity import Curve
-
-Floats = NDArray[np.float64]
-Float32 = NDArray[np.float32]
 
 #: Columns of the tables, in percent.
 COLUMNS = ("R1@0.5", "R1@0.7", "mAP", "mAP@0.5", "mAP@0.75", "short", "middle", "long")

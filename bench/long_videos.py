@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from bench.curves import Features
 from bench.datasets import Dataset, Query
-from bench.metrics import temporal_iou
+from bench.metrics import Floats, temporal_iou
 from indexer.errors import InputError
 from indexer.vectors import next_frame_similarity
 from searcher.postprocess import postprocess
 from searcher.select import select
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve, frame_similarity
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bench.curves import CurveSet
 from bench.folds import Places, Split, folds_by_video
-from bench.metrics import WINDOWS_PER_QUERY, Windows, average_precision, first_window_iou
+from bench.metrics import WINDOWS_PER_QUERY, Floats, Windows, average_precision, first_window_iou
 from bench.run import SMOOTHING, FrameTruth, Replay, Row, split_name, window_rows, window_values
 from bench.score import Prediction, evaluate, truth_windows
 from bench.workers import in_processes
@@ -32,7 +32,6 @@ from searcher.settings import SearchSettings, knobs
 if TYPE_CHECKING:
     import optuna
 
-Floats = NDArray[np.float64]
 #: λ and β are searched between these quantiles of the curves, α between these of CFS_c.
 QUANTILES = (0.005, 0.995)
 #: The knobs that a method has beside λ; M belongs to the postprocessing.

@@ -7,10 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.vectors import next_frame_similarity
 from searcher.structure import Structure
-
-__all__ = ["Curve", "frame_similarity", "next_frame_similarity"]
 
 Float32 = NDArray[np.float32]
 

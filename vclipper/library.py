@@ -696,6 +696,3 @@ def _delete_copies(videos: Iterable[VideoRow]) -> None:
     for video in videos:
         for proxy in cache.proxy_folder().glob(f"{video.video_id}.*"):
             proxy.unlink(missing_ok=True)
-
-
-__all__ = ["IndexSettings", "Library", "LibraryInfo", "SearchSettings", "VideoFilter", "default_place"]
