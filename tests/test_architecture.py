@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,13 @@ def test_importing_vclipper_imports_nothing_heavy():
 def test_searcher_runs_without_torch():
     code = "import searcher.search, searcher.postprocess, searcher.select"
     assert modules_after(code) & {"torch", "open_clip"} == set()
+
+
+@pytest.mark.parametrize("package", ["indexer", "searcher", "vclipper"])
+def test_every_module_has_its_place_in_the_map(package):
+    words = set(re.findall(r"`(\w+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
+    modules = {file.stem for file in (ROOT / package).glob("*.py") if not file.stem.startswith("__")}
+    assert modules - words == set()
 
 
 def test_every_package_is_listed_in_setup_cfg():
