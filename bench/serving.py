@@ -1,4 +1,7 @@
-"""Search under load: a real server and many clients; queries one by one beside queries joined."""
+"""Search under load: a real server and many clients; queries one by one beside queries joined.
+
+A search about videos that the server met before is one thing, one about videos that it never met is another.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -14,19 +18,27 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
 
+from bench import growth
 from bench.grid import Grid
-from bench.speed import export_text, make_library, save_random_model
+from bench.speed import DIMENSION, export_text, save_random_model
 from bench.synthetic import queries
+from indexer import index_choice, manifest, text_tower
 from indexer.batcher import BatchedIndex
+from indexer.encoder import weights_fingerprint
 from indexer.frame_index import FlatIndex, FrameIndex
+from indexer.manifest import Manifest
 from indexer.segments import load
+from indexer.storage import Folder
 from indexer.vectors import Float32
+from searcher.candidates import candidates
+from searcher.settings import SearchSettings
 
 Request = TypeVar("Request")
 
@@ -34,9 +46,18 @@ _START_SECONDS = 120.0
 _K = 512
 _PATH = "/api/v1/search"
 _ALONE, _JOINED = "each by itself", "joined"
-_WARM_REQUESTS = 20
 #: Nothing is hidden, so that all of a page's 50 videos are localised: the most that a search has to do.
-_SETTINGS = {"min_score": -1000}
+_VIDEOS = 50
+_SETTINGS = {"min_score": -1000, "videos": _VIDEOS}
+#: Texts that are asked again and again: what is kept of their videos fits.
+_TEXTS_MET = 8
+_TEXTS_TRIED, _MOST_SERVERS = 400, 8
+#: An index is made in memory.
+_FILLED_AT_ONCE = 1_000_000
+_WORDS = (
+    "man woman girl boy dog cat red blue yellow runs jumps walks plays cooks car train bridge house street "
+    "kitchen tree sea snow night ball blanket"
+)
 
 
 @dataclass(frozen=True)
@@ -53,33 +74,111 @@ class Load:
     seconds: float
 
 
-def measure(rows: int, clients: int, requests: int) -> Iterator[Load]:
-    """A library of synthetic frames (ViT-B-32, random weights): its server, then its index alone.
-
-    Each is asked by one client and by ``clients``, with and without joining queries that wait at the same time.
+def measure(rows: int, clients: int, requests: int, work: Path | None = None) -> Iterator[Load]:
+    """A library of synthetic clips (ViT-B-32, random weights): its server, then its index alone.
 
     Args:
         rows: frames. clients: threads that ask, each its next request when the last is answered.
-        requests: of each measurement, all clients together; texts that were never asked before.
+        requests: of each measurement, all clients together.
+        work: where the library lies or will lie; None: made for this and deleted.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        library = make_library(folder / "library", rows, save_random_model(folder / "model"))
-        export_text(library)
+    with contextlib.ExitStack() as held:
+        folder = work or Path(held.enter_context(tempfile.TemporaryDirectory()))
+        library = _library(folder, rows)
+        flat, _ = load(library, DIMENSION)
         for is_joined in (False, True):
-            yield from _served(library, (1, clients), requests, is_joined)
-        flat, _ = load(library, 512)
+            yield from _met(library, (1, clients), requests, is_joined)
+        first, *texts = _texts_apart(library, index_choice.opened(library, flat, index_choice.AUTO))
+        if texts:  # else a text meets all that there are
+            yield _unmet(library, first, texts, requests)
         yield from _indexed(flat, clients, requests)
 
 
-def _served(library: Path, clients: Sequence[int], requests: int, is_joined: bool) -> Iterator[Load]:
-    name = _JOINED if is_joined else _ALONE
+def _met(library: Path, clients: Sequence[int], requests: int, is_joined: bool) -> Iterator[Load]:
+    """Texts that the server does not know, about videos that it has met."""
+    name, texts = _JOINED if is_joined else _ALONE, list(islice(_texts(seed=0), _TEXTS_MET))
     with _server(library, is_joined) as address:
-        for number in range(_WARM_REQUESTS):
-            _search(address, f"warm {name} {number}")
-        for count in clients:
-            texts = [f"{count} clients, {name}, number {n}" for n in range(requests)]
-            yield _load(f"{_PATH}, {name}", count, texts, lambda text: _search(address, text))
+        ask = partial(_search, address)
+        for text in texts:
+            ask(text)
+        for number, count in enumerate(clients):
+            places = range(number * requests, (number + 1) * requests)
+            asked = [_in_other_letters(texts[place % len(texts)], place + 1) for place in places]
+            yield _load(f"{_PATH}, {name}", count, asked, ask)
+
+
+def _unmet(library: Path, first: str, texts: Sequence[str], requests: int) -> Load:
+    """One client, and videos that the server never met: a new server once all are met."""
+    loads, asked = list[Load](), 0
+    while asked < requests and len(loads) < _MOST_SERVERS:
+        with _server(library, is_joined=True) as address:
+            ask = partial(_search, address)
+            ask(first)  # opens index and model
+            loads.append(_load("", 1, texts[: requests - asked], ask))
+        asked += len(loads[-1].milliseconds)
+    times = tuple(one for some in loads for one in some.milliseconds)
+    return Load(f"{_PATH}, videos never met", 1, times, sum(one.seconds for one in loads))
+
+
+# ---- what is asked of what
+
+
+def _library(folder: Path, rows: int) -> Path:
+    """Clips of 150 s and a model without training."""
+    library, storage = folder / "library", Folder(folder / "library")
+    if manifest.exists(library) and manifest.load(library).model != growth.MODEL:
+        return library
+    store = growth.open_store(library)
+    index_choice.write_setting(storage, index_choice.EXACT)
+    for size in (*range(_FILLED_AT_ONCE, rows, _FILLED_AT_ONCE), rows):
+        growth.fill(library, size)
+    index_choice.write_setting(storage, index_choice.AUTO)
+    index_choice.bring_along(storage, library, store)
+    model = save_random_model(folder / "model", _put_texts_apart)
+    manifest.save(Manifest(model, weights_fingerprint(model), DIMENSION, growth.PERIOD_SECONDS), library)
+    export_text(library)
+    return library
+
+
+def _put_texts_apart(network: Any) -> None:
+    """Take out what a model without training makes all texts share: they would all be about the same videos."""
+    import open_clip
+    import torch
+
+    states = list[Any]()
+    hook = network.ln_final.register_forward_hook(lambda module, given, made: states.append(made))
+    tokens = open_clip.tokenize(list(islice(_texts(seed=1), 64)))
+    with torch.no_grad():
+        network.encode_text(tokens)
+        hook.remove()
+        network.ln_final.bias -= states[0][torch.arange(len(tokens)), tokens.argmax(dim=-1)].mean(dim=0)
+
+
+def _texts(seed: int) -> Iterator[str]:
+    """Of twelve tokens, with their two marks."""
+    draw, words = random.Random(seed), _WORDS.split()
+    while True:
+        yield " ".join(draw.sample(words, 10))
+
+
+def _in_other_letters(text: str, number: int) -> str:
+    """The same to the model, which knows no capitals, and new to what remembers texts: up to 1,023 of each."""
+    words = enumerate(text.split())
+    return " ".join(word.upper() if number >> place & 1 else word for place, word in words)
+
+
+def _texts_apart(library: Path, index: FrameIndex) -> list[str]:
+    """Texts, each about videos of which those before it met less than a fifth."""
+    tower = text_tower.load(library, manifest.load(library).model_key)
+    if tower is None:
+        raise AssertionError("the text half is not there")
+    texts, met, settings = list[str](), set[int](), SearchSettings(videos=_VIDEOS)
+    for text in islice(_texts(seed=2), _TEXTS_TRIED):
+        found = candidates(index, tower.encode_texts([text])[0], settings)
+        if len(met.intersection(found)) < len(found) / 5:
+            texts.append(text)
+            met.update(found)
+    return texts
 
 
 @contextlib.contextmanager

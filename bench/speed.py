@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,8 +191,8 @@ def export_text(library: Path) -> None:
         raise AssertionError("the text half was not exported")
 
 
-def save_random_model(folder: Path) -> str:
-    """ViT-B-32 with random weights as a ``local-dir:`` model; returns its name."""
+def save_random_model(folder: Path, alter: Callable[[Any], None] = lambda network: None) -> str:
+    """ViT-B-32 with random weights as a ``local-dir:`` model, ``alter`` changing them first; returns its name."""
     import json
 
     import open_clip
@@ -201,6 +202,7 @@ def save_random_model(folder: Path) -> str:
     folder.mkdir(parents=True)
     torch.manual_seed(0)
     network = open_clip.create_model("ViT-B-32")
+    alter(network)
     save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     config = {"model_cfg": open_clip.get_model_config("ViT-B-32"), "preprocess_cfg": {}}
     (folder / "open_clip_config.json").write_text(json.dumps(config))

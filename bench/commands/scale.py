@@ -84,13 +84,16 @@ def growth(sizes: str, runs: int, video_frames: int, work: Path, plot: Path | No
 @click.option("--rows", default=100_000, show_default=True, help="Frames of the library that is served.")
 @click.option("--clients", default=16, show_default=True, help="How many ask at once.")
 @click.option("--requests", default=200, show_default=True, help="Of each measurement.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), help="Where the library lies or is left; default: nowhere."
+)
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
-def serve(rows: int, clients: int, requests: int, style: str) -> None:
+def serve(rows: int, clients: int, requests: int, work: Path | None, style: str) -> None:
     """Time searches through `vclip serve` under load, and the index with and without joined queries."""
     from bench import serving
 
     loads = []
-    for load in serving.measure(rows, clients, requests):
+    for load in serving.measure(rows, clients, requests, work):
         note(f"{load.what}, {load.clients} clients: {load.seconds:.1f} s")
         loads.append(load)
     click.echo(serving.table(loads, rows).text(markdown=style == "markdown"))
