@@ -19,21 +19,8 @@ both on one line and exits with 1.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-from collections.abc import Iterator
-
 #: The hint of errors that say that a library's files are damaged.
 REPAIR = "See what: vclip verify; mend it: vclip repair"
-
-
-_DISK_ERRORS = {
-    errno.ENOSPC: "no space is left on its drive",
-    errno.EDQUOT: "your quota on its drive is used up",
-    errno.EROFS: "its drive cannot be written",
-    errno.EIO: "its drive reports an error",
-}
 
 
 def first_line(error: BaseException) -> str:
@@ -105,16 +92,3 @@ class LibraryLockedError(LibraryError):
 
 class LibraryDamagedError(LibraryError):
     """The library's files do not agree with each other."""
-
-
-@contextlib.contextmanager
-def disk_errors_said(place: str) -> Iterator[None]:
-    """What the drive under a library reports, through whichever layer, as a LibraryError."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        for number, words in _DISK_ERRORS.items():
-            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
-                hint = "Mend that, then run it again: what was finished is kept"
-                raise LibraryError(f"{place}: {words}", hint) from error
-        raise

@@ -9,6 +9,7 @@ uses, so that both take the same settings from the environment: ``AWS_ENDPOINT_U
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from indexer.errors import InputError, LibraryError, first_line
+from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VClipperError, first_line
 
 TABLES = "tables"
 #: A server that does not answer is given up after this; each request is tried again within it.
@@ -43,6 +44,14 @@ SERVICES = {
     "s3": Service("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"),
     "gs": Service("GOOGLE_SERVICE_ACCOUNT or GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_BASE_URL"),
     "az": Service("AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ENDPOINT"),
+}
+
+
+_DISK_ERRORS = {
+    errno.ENOSPC: "no space is left on its drive",
+    errno.EDQUOT: "your quota on its drive is used up",
+    errno.EROFS: "its drive cannot be written",
+    errno.EIO: "its drive reports an error",
 }
 
 
@@ -102,6 +111,13 @@ class Folder:
     def size_bytes(self) -> int:
         """Of everything here."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def failure(self, error: BaseException) -> LibraryError | None:
+        """What the drive reports in an error of whichever library; None where it is of another kind."""
+        for number, words in _DISK_ERRORS.items():
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                return LibraryError(f"{self}: {words}", "Mend that, then run it again: what was finished is kept")
+        return None
 
 
 @dataclass(frozen=True)
@@ -215,6 +231,10 @@ class Bucket:
         with self._asking():
             return sum(int(meta["size"]) for chunk in self._objects.list() for meta in chunk)
 
+    def failure(self, error: BaseException) -> LibraryError | None:
+        """What the store reports in an error of whichever library; None where it is of another kind."""
+        return _explained(self.uri, str(error))
+
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
         """Turn what the store answers into one clear line; a missing object stays FileNotFoundError."""
@@ -225,7 +245,7 @@ class Bucket:
         except (AlreadyExistsError, PreconditionError):
             raise
         except (BaseError, FileNotFoundError) as error:
-            if (known := _explained(self.uri, str(error))) is not None:
+            if (known := self.failure(error)) is not None:
                 raise known from error
             if isinstance(error, FileNotFoundError):
                 raise
@@ -247,6 +267,35 @@ def at(where: Where) -> Storage:
         return where
     text = os.fspath(where)
     return Bucket(text) if is_address(text) else Folder(Path(text).expanduser().absolute())
+
+
+@contextlib.contextmanager
+def failures_said(storage: Storage) -> Iterator[None]:
+    """What the drive or the store under a library reports, through whichever library, as a LibraryError."""
+    try:
+        yield
+    except VClipperError:
+        raise
+    except Exception as error:
+        if (known := storage.failure(error)) is not None:
+            raise known from error
+        raise
+
+
+@contextlib.contextmanager
+def damage_said(storage: Storage, what: str) -> Iterator[None]:
+    """Whatever LanceDB raises, panics of its Rust core included, as errors that callers know.
+
+    Raises:
+        LibraryError: what the drive or the store reports.
+        LibraryDamagedError: ``what``, for all else.
+    """
+    try:
+        yield
+    except (VClipperError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise storage.failure(error) or LibraryDamagedError(what, REPAIR) from error
 
 
 def _objects(uri: str) -> Any:
@@ -309,6 +358,7 @@ _EXPLANATIONS = (
             "InvalidAccessKeyId",
             "SignatureDoesNotMatch",
             "401 Unauthorized",
+            "status: 401",
             "Server failed to authenticate the request",
             "Invalid Access Key",
         ),
@@ -316,12 +366,15 @@ _EXPLANATIONS = (
         "Check {credentials}",
     ),
     (
-        ("403 Forbidden", "AccessDenied"),
+        ("403 Forbidden", "status: 403", "AccessDenied"),
         "access is denied",
         "These credentials may not do this in this bucket",
     ),
     (
-        ("429 Too Many Requests", "SlowDown", "ServerBusy", "503 Service Unavailable"),
+        (
+            *("429 Too Many Requests", "503 Service Unavailable", "status: 429", "status: 503"),
+            *("SlowDown", "ServerBusy"),
+        ),
         "the store is too busy to answer",
         "Run the command again: it goes on where this one stopped",
     ),

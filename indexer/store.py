@@ -8,7 +8,6 @@ it, so whatever a crash leaves behind belongs to no video. ``doubtful.json`` nam
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -25,11 +24,11 @@ from numpy.typing import NDArray
 from indexer import fragments
 from indexer.catalogue import Catalogue, VideoRow, videos_schema, videos_table
 from indexer.discover import printable
-from indexer.errors import REPAIR, LibraryDamagedError, VClipperError, first_line
+from indexer.errors import REPAIR, LibraryDamagedError, first_line
 from indexer.fragments import Fragment
 from indexer.grouping import grouped
 from indexer.manifest import to_json
-from indexer.storage import Storage, Where, at
+from indexer.storage import Storage, Where, at, damage_said
 from indexer.table_search import TableSearch, matrix
 from indexer.vectors import Float16, Float32, next_frame_similarity
 
@@ -133,7 +132,7 @@ class Store:
         return cls(where, dimension, period_seconds)
 
     def _table(self, name: str, schema: pa.Schema) -> Any:
-        with _damage_said(f"table {name!r} in {self._storage} cannot be opened"):
+        with damage_said(self._storage, f"table {name!r} in {self._storage} cannot be opened"):
             table = self._database.open_table(name)
             found = table.schema
         if not _readable(found, schema):
@@ -155,7 +154,7 @@ class Store:
 
     def pinned(self) -> Store:
         """A second view of the tables that goes on showing the state of now, as long as old versions are kept."""
-        with _damage_said(f"the tables in {self._storage} cannot be opened"):
+        with damage_said(self._storage, f"the tables in {self._storage} cannot be opened"):
             view = Store(self._storage, self.dimension, self.period_seconds)
             for table, version in zip((view._videos, view._frames), self.versions, strict=True):
                 table.checkout(version)
@@ -164,7 +163,7 @@ class Store:
     @property
     def frames_search(self) -> TableSearch:
         """The table of frames, to be searched where it lies."""
-        return TableSearch(self._frames, self.dimension, _OLD_VERSIONS_KEPT)
+        return TableSearch(self._storage, self._frames, self.dimension, _OLD_VERSIONS_KEPT)
 
     # ---- reading
 
@@ -182,7 +181,7 @@ class Store:
         Raises:
             LibraryDamagedError: the table cannot be read.
         """
-        with _damage_said(f"the table of videos in {self._storage} cannot be read"):
+        with damage_said(self._storage, f"the table of videos in {self._storage} cannot be read"):
             version = int(self._videos.version)
             known = self._known
             if known is None or known.version != version or len(known.changes) > _CHANGES_KEPT:
@@ -223,7 +222,8 @@ class Store:
             LibraryDamagedError: the table lacks frames of a video, or holds others than were written.
         """
         for group in grouped(videos, lambda video: video.frames, rows_at_once, _IDS_PER_STATEMENT):
-            with _damage_said(f"the frames of {printable(group[0].path)} or another video cannot be read"):
+            what = f"the frames of {printable(group[0].path)} or another video cannot be read"
+            with damage_said(self._storage, what):
                 found = list(self._read(group, are_newest))
             yield from found
 
@@ -266,7 +266,7 @@ class Store:
     def frame_owners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Distinct ids in ``frames`` and the rows each has."""
         counts: dict[int, int] = {}
-        with _damage_said(f"the table of frames in {self._storage} cannot be read"):
+        with damage_said(self._storage, f"the table of frames in {self._storage} cannot be read"):
             batches = self._frames.search().select(["video_id"]).limit(None).to_batches()
             for batch in batches:
                 ids, rows = np.unique(batch.column("video_id").to_numpy(), return_counts=True)
@@ -446,21 +446,10 @@ def shape_of(where: Where) -> tuple[int, float | None]:
     Raises:
         LibraryDamagedError: the table cannot be read.
     """
-    with _damage_said(f"the table of frames in {at(where)} cannot be read"):
+    with damage_said(at(where), f"the table of frames in {at(where)} cannot be read"):
         table = _connect(at(where)).open_table("frames")
         second = table.search().where("frame_index = 1").limit(1).to_arrow().column("start_seconds").to_pylist()
         return int(table.schema.field("vector").type.list_size), float(second[0]) if second else None
-
-
-@contextlib.contextmanager
-def _damage_said(what: str) -> Iterator[None]:
-    """Whatever LanceDB raises, panics of its Rust core included, as the one error that callers know."""
-    try:
-        yield
-    except (VClipperError, KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise LibraryDamagedError(what, REPAIR) from error
 
 
 def _fragments(table: Any) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.errors import REPAIR, LibraryDamagedError, first_line
+from indexer.storage import Storage
 from indexer.vectors import Float16, Float32
 
 if TYPE_CHECKING:
@@ -37,13 +38,14 @@ class TableSearch:
     """The table of frames, searched where it lies.
 
     Args:
-        table: a LanceDB table.
+        storage, table: where the library lies; its LanceDB table.
         dimension: D.
         keep_versions: readers that opened an older state keep it this long.
     """
 
-    def __init__(self, table: Any, dimension: int, keep_versions: timedelta) -> None:
-        self._table, self._dimension, self._keep_versions = table, dimension, keep_versions
+    def __init__(self, storage: Storage, table: Any, dimension: int, keep_versions: timedelta) -> None:
+        self._storage, self._table = storage, table
+        self._dimension, self._keep_versions = dimension, keep_versions
 
     def nearest(self, query: Float32, count: int, lists: int, where: str) -> Nearest:
         """About the best ``count`` frames for a (D,) query.
@@ -55,6 +57,7 @@ class TableSearch:
             where: SQL that rows must pass first; empty for all.
 
         Raises:
+            LibraryError: what the drive or the store reports.
             LibraryDamagedError: the table or its index cannot be read.
         """
         asked = self._table.search(query, vector_column_name="vector").distance_type("dot").limit(count)
@@ -65,9 +68,8 @@ class TableSearch:
         try:
             found = asked.to_arrow()
         except Exception as error:  # LanceDB raises RuntimeError and OSError, whatever is missing
-            raise LibraryDamagedError(
-                f"LanceDB cannot search its table of frames: {first_line(error)[:200]}", REPAIR
-            ) from error
+            what = f"LanceDB cannot search its table of frames: {first_line(error)[:200]}"
+            raise self._storage.failure(error) or LibraryDamagedError(what, REPAIR) from error
         owners, frames = (found.column(name).to_numpy() for name in ("video_id", "frame_index"))
         return Nearest(owners, frames.astype(np.int64), matrix(found.column("vector"), self._dimension))
 

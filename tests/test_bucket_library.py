@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ import pytest
 from werkzeug.wrappers import Response
 
 import vclipper.library
-from indexer import cache
+from indexer import cache, lease
 from indexer.errors import LibraryError, LibraryLockedError
 from indexer.lock import writing
 from indexer.settings import IndexSettings
@@ -261,6 +262,33 @@ def test_a_store_that_stays_busy_is_said(google, films, vclip, monkeypatch):
         f"vclip: {address}: the store is too busy to answer. "
         "Run the command again: it goes on where this one stopped\n",
     )
+
+
+@pytest.mark.parametrize("after", [8, 20, 32])
+def test_a_store_that_refuses_in_mid_run_is_said(google, films, expected, vclip, monkeypatch, after):
+    requests = itertools.count()
+    address = google(lambda request, answer: refusal() if next(requests) >= after else answer(request))
+    code, out, err = vclip("index", films, "--library", address)
+    assert (code, out) == (1, "")
+    assert err == f"vclip: {address}: access is denied. These credentials may not do this in this bucket\n"
+    google(lambda request, answer: answer(request))
+    monkeypatch.setattr(lease, "_is_dead", lambda note: True)  # that process had ended
+    assert vclip("index", films, "--library", address)[0] == 0
+    assert rows_of(open_library(address)) == expected
+
+
+@pytest.mark.parametrize("command", ["search red", "list", "info", "verify", "repair", "reindex"])
+def test_a_store_that_refuses_later_is_not_called_damaged(google, films, vclip, command):
+    address = google(lambda request, answer: answer(request))
+    open_library(address).index([films / "0.mp4"])
+    google(lambda r, answer: answer(r) if r.path.endswith(("library.json", "writer.json")) else refusal())
+    code, out, err = vclip(*command.split(), "--library", address)
+    assert (code, out) == (1, "")
+    assert err == f"vclip: {address}: access is denied. These credentials may not do this in this bucket\n"
+
+
+def refusal() -> Response:
+    return Response("<Error><Code>AccessDenied</Code></Error>", 403)
 
 
 def test_rows_do_not_depend_on_settings(s3, films, expected):

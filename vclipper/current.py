@@ -13,7 +13,7 @@ from indexer.catalogue import VideoRow
 from indexer.errors import LibraryDamagedError, LibraryError
 from indexer.frame_index import FlatIndex, FrameIndex
 from indexer.lock import writing
-from indexer.storage import TABLES, Folder, Storage
+from indexer.storage import TABLES, Folder, Storage, failures_said
 from indexer.store import Store
 from searcher.search import Corpus
 
@@ -59,7 +59,7 @@ class Current:
 
     def store(self) -> Store:
         """The tables; errors as :func:`indexer.manifest.load` and :class:`indexer.store.Store` say."""
-        with self._lock:
+        with self._lock, failures_said(self._storage):
             self._notice_new_tables()
             if self._store is None:
                 made = manifest.load(self._storage)
@@ -78,12 +78,13 @@ class Current:
     def _as_it_is(self, read: Callable[[], Read]) -> Read:
         """What ``read`` finds, once more where another process put new tables in place while it read the old."""
         self._notice_new_tables()
-        try:
-            return read()
-        except LibraryDamagedError:
-            if not self._notice_new_tables():
-                raise
-            return read()
+        with failures_said(self._storage):
+            try:
+                return read()
+            except LibraryDamagedError:
+                if not self._notice_new_tables():
+                    raise
+                return read()
 
     def _videos(self) -> list[VideoRow]:
         state = snapshot.tables_state(self._folder())

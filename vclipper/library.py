@@ -17,7 +17,7 @@ from indexer.catalogue import VideoRow
 from indexer.devices import device_of_a_worker
 from indexer.discover import find_videos, printable
 from indexer.encoder import DEFAULT_MODEL, Encoder
-from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VideoError, disk_errors_said
+from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VideoError
 from indexer.frames import check_tolerance
 from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
@@ -28,7 +28,7 @@ from indexer.repair import Repair, repair
 from indexer.rewrite import write_tables
 from indexer.settings import IndexSettings, check_index_type, period_of
 from indexer.stills import pictures_at
-from indexer.storage import TABLES, Folder, Where, at
+from indexer.storage import TABLES, Folder, Where, at, failures_said
 from indexer.store import Store
 from indexer.thumbnails import Thumbnails
 from indexer.vectors import Float32
@@ -307,7 +307,7 @@ class Library:
     def _writer(self, what: str) -> Iterator[Store]:
         """The tables under the write lock: as the last writer left them, of this schema, without leftovers."""
         self._current.store()  # before the lock is made: a wrong path stays as it is
-        with writing(self.storage, what), disk_errors_said(str(self.storage)):
+        with writing(self.storage, what), failures_said(self.storage):
             store = self._current.store()  # again: another writer may have put new tables in place
             store.refresh()
             migrate(self.storage, store)
@@ -325,7 +325,7 @@ class Library:
 
     def _create(self, encoder: Encoder, period_seconds: float) -> None:
         with contextlib.ExitStack() as held:
-            held.enter_context(disk_errors_said(str(self.storage)))
+            held.enter_context(failures_said(self.storage))
             if isinstance(self.storage, Folder):
                 self.storage.path.mkdir(parents=True, exist_ok=True)
             held.enter_context(writing(self.storage, "vclip index"))
