@@ -51,7 +51,7 @@ _VIDEOS = 50
 _SETTINGS = {"min_score": -1000, "videos": _VIDEOS}
 #: Texts that are asked again and again: what is kept of their videos fits.
 _TEXTS_MET = 8
-_TEXTS_TRIED, _MOST_SERVERS = 400, 8
+_TEXTS_TRIED, _MOST_SERVERS = 200, 8
 #: An index is made in memory.
 _FILLED_AT_ONCE = 1_000_000
 _WORDS = (
