@@ -31,7 +31,7 @@ from searcher.similarity import Curve, Float32, frame_similarity
 from searcher.structure import Structure
 from searcher.whitening import Whitening
 
-#: What a process keeps of the videos that queries came across. What ranking needs, 0.6 ms of work for a clip of 150 s:
+#: What a process keeps of the videos that queries came across. What ranking needs, 0.6 ms of work a clip of 150 s:
 #: of 5,600 clips, or of the 200 films of half an hour among which one query chooses,
 PREPARED_BYTES = 256 * 2**20
 #: how their frames resemble each other, of 1,400 clips in which moments were looked for,
