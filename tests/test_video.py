@@ -1,13 +1,8 @@
-"""Every way of decoding gives the frame that is really shown, and says when a file is not whole."""
+"""Every way of decoding gives the frame that is really shown, upright and in its colours."""
 
 from __future__ import annotations
 
-import os
-import socket
-import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,22 +13,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from indexer import decode_decord, decode_pyav, decode_torchcodec, video
+from indexer import video
 from indexer.container import open_container
-from indexer.decode_decord import DecordGaveUpError
-from indexer.errors import InputError, VideoError
+from indexer.errors import InputError
 from indexer.frames import PictureSpec, ResizeMode, fit_picture, sample_count
 from indexer.keyframes import is_disposable
-from indexer.packet_skipping import NotAsExpectedError, SampleTimes, Selection, wanted_packets
+from indexer.packet_skipping import SampleTimes, Selection, wanted_packets
 from indexer.probe import probe
 from indexer.video import choose_decoder, decode
-from indexer.video_types import DecodeOutcome, DecodeProgress, VideoInfo
+from indexer.video_types import DecodeOutcome, VideoInfo
 from tests import media
+from tests.decoding import ONLY, Made, in_order, only_decord, only_pyav, read_all
 from tests.outside import VIDEOS, needs_videos, real_clips
 
-DECORD_IS_HERE = video._has_decord()
 NAMES = [*media.RECIPES, *media.SPECIAL]
 
 RIGHT_FOR_DECORD = {
@@ -85,53 +78,6 @@ RIGHT_FOR_TORCHCODEC = {
 }
 
 
-Made = Callable[[str], media.MadeVideo]
-
-
-def read_all(
-    path: Path, period_seconds: float, threads: int = 1, info: VideoInfo | None = None
-) -> tuple[list[int], DecodeOutcome]:
-    """The numbers of all sampled frames, and how it ended; indices must be 0, 1, 2 …"""
-    decoding = decode(path, info or probe(path), period_seconds, threads=threads)
-    numbers: list[int] = []
-    while True:
-        try:
-            frame = next(decoding)
-        except StopIteration as end:
-            return numbers, end.value
-        assert frame.index == len(numbers)
-        assert frame.image.mode == "RGB"
-        numbers.append(media.read_number(frame.image))
-
-
-def only_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "choose_decoder", lambda info, device=None: "pyav")
-
-
-def only_decord(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not DECORD_IS_HERE:
-        pytest.skip("decord is not installed")
-    monkeypatch.setattr(video, "choose_decoder", lambda info, device=None: "decord")
-
-
-def only_torchcodec(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a GPU, but on the CPU; PyAV may not step in."""
-    torchcodec_first(monkeypatch)
-    monkeypatch.setattr(video, "pyav_samples", lambda *args: pytest.fail("torchcodec gave up"))
-
-
-def torchcodec_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyAV goes on where torchcodec gives up."""
-    if reason := decode_torchcodec.why_not("cpu"):
-        pytest.skip(reason)
-    monkeypatch.setattr(video, "choose_decoder", lambda info, device=None: "torchcodec")
-
-
-def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    only_pyav(monkeypatch)
-    monkeypatch.setattr(decode_pyav, "may_skip_packets", lambda info: False)
-
-
 # --------------------------------------------------------------------------------------- contract
 
 
@@ -144,13 +90,6 @@ WAYS = [
     ("torchcodec", 0.7),
     ("torchcodec gives up", 0.7),
 ]
-ONLY: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "chosen": lambda monkeypatch: None,
-    "decord": only_decord,
-    "in order": in_order,
-    "torchcodec": only_torchcodec,
-    "torchcodec gives up": torchcodec_first,
-}
 RIGHT_NAMES = {
     "decord": RIGHT_FOR_DECORD,
     "torchcodec": RIGHT_FOR_TORCHCODEC,
@@ -472,299 +411,7 @@ def test_large_hdr_pictures_are_made_smaller_before_the_arithmetic(tmp_path: Pat
     assert next(decode(clip.path, info, 2.0)).image.size == (1280, 720)
 
 
-# ----------------------------------------------------------------------------------------- damage
-
-
-@pytest.mark.parametrize("name", ["mp4-h264-faststart", "mkv-h264", "flv-h264", "avi-mpeg4", "mp4-av1"])
-def test_a_file_cut_off_gives_what_is_there(name: str, tmp_path: Path) -> None:
-    clip = media.make_named(name, tmp_path)
-    if name == "mp4-av1":
-        clip = media.make(clip.path, replace(media.RECIPES[name], container_options={"movflags": "+faststart"}))
-    media.cut(clip.path, 0.6)
-    numbers, outcome = read_all(clip.path, 0.5)
-    assert 5 <= len(numbers) < len(clip.expected(0.5))
-    assert numbers[:-1] == clip.expected(0.5)[: len(numbers) - 1]
-    assert not outcome.complete
-    assert outcome.reason
-    assert outcome.duration_seconds < 7
-
-
-def test_a_cut_transport_stream_gives_what_is_there(tmp_path: Path) -> None:
-    clip = media.make_named("ts-h264", tmp_path)
-    media.cut(clip.path, 0.6)
-    numbers, _ = read_all(clip.path, 0.5)
-    assert numbers == clip.expected(0.5)[: len(numbers)]
-    assert len(numbers) >= 5
-
-
-def test_a_transport_stream_that_begins_in_the_middle_is_whole(tmp_path: Path) -> None:
-    clip = media.make_named("ts-h264", tmp_path)
-    data = clip.path.read_bytes()
-    clip.path.write_bytes(data[len(data) // 3 // 188 * 188 :])
-    numbers, outcome = read_all(clip.path, 0.4)
-    assert numbers == list(range(numbers[0], 200, 10))
-    assert outcome.complete, outcome.reason
-
-
-def test_an_mp4_without_its_index_is_refused(tmp_path: Path) -> None:
-    clip = media.make_named("mp4-h264", tmp_path)
-    media.cut(clip.path, 0.9)
-    with pytest.raises(VideoError, match="cannot be opened"):
-        probe(clip.path)
-
-
-@pytest.mark.parametrize("name", ["mp4-h264-faststart", "mov-mjpeg", "mp4-hevc-closed-groups", "mp4-av1"])
-def test_a_damaged_mp4_gives_what_is_before_and_after(name: str, tmp_path: Path) -> None:
-    recipe = replace(media.RECIPES[name], container_options={"movflags": "+faststart"})
-    clip = media.make(tmp_path / f"damaged{recipe.suffix}", recipe)
-    media.garble(clip.path, 0.48, 0.52)
-    numbers, outcome = read_all(clip.path, 0.5)
-    expected = clip.expected(0.5)
-    assert len(numbers) == len(expected)
-    assert numbers[:6] == expected[:6]
-    assert numbers[-3:] == expected[-3:]
-    assert not outcome.complete
-    assert "damaged" in outcome.reason
-
-
-@pytest.mark.parametrize("name", ["ts-h264", "ts-mpeg2", "mkv-h264", "webm-vp9"])
-def test_damage_does_not_shift_what_follows(name: str, tmp_path: Path) -> None:
-    clip = media.make_named(name, tmp_path)
-    media.garble(clip.path, 0.45, 0.47)
-    numbers, outcome = read_all(clip.path, 0.5)
-    expected = clip.expected(0.5)
-    assert numbers[:5] == expected[:5]
-    assert numbers[-3:] == expected[-3:]
-    assert outcome.duration_seconds == pytest.approx(8.0, abs=0.05)
-
-
-def test_a_file_of_noise_behind_a_header_holds_nothing(tmp_path: Path) -> None:
-    clip = media.make_named("mp4-h264-faststart", tmp_path)
-    start = clip.path.read_bytes().index(b"mdat") / clip.path.stat().st_size
-    media.garble(clip.path, start + 0.001, 1.0)
-    with pytest.raises(VideoError, match="no picture"):
-        read_all(clip.path, 2.0)
-
-
-def test_a_file_that_says_more_than_it_shows_is_partial(made: Made) -> None:
-    clip = made("mp4-h264")
-    longer = replace(probe(clip.path), duration_seconds=20.0)
-    _, outcome = read_all(clip.path, 2.0, info=longer)
-    assert not outcome.complete
-    assert outcome.reason == "stops after 8.0 of 20.0 seconds"
-
-
-# ------------------------------------------------------------------------ one decoder for the other
-
-
-@pytest.mark.skipif(not DECORD_IS_HERE, reason="decord is not installed")
-def test_pyav_goes_on_where_decord_stops(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = made("mp4-h264")
-    honest = decode_decord._decord_picture
-
-    def fails_after_two_seconds(reader: Any, place: int) -> Image.Image:
-        if place > 50:
-            raise DecordGaveUpError
-        return honest(reader, place)
-
-    only_decord(monkeypatch)
-    monkeypatch.setattr(decode_decord, "_decord_picture", fails_after_two_seconds)
-    numbers, outcome = read_all(clip.path, 0.5)
-    assert numbers == clip.expected(0.5)
-    assert outcome == DecodeOutcome(True, "", pytest.approx(8.0), "pyav")  # type: ignore[arg-type]
-
-
-def test_plain_decoding_goes_on_where_skipping_is_not_possible(
-    made: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clip = made("mp4-h264")
-    only_pyav(monkeypatch)
-    honest, calls = decode_pyav._expected, [0]
-
-    def stumbles(timed: Any, frame: Any, info: Any) -> Any:
-        calls[0] += 1
-        if calls[0] > 40:
-            raise NotAsExpectedError
-        return honest(timed, frame, info)
-
-    monkeypatch.setattr(decode_pyav, "_expected", stumbles)
-    numbers, outcome = read_all(clip.path, 0.5)
-    assert numbers == clip.expected(0.5)
-    assert calls[0] > 40
-    assert outcome.duration_seconds == pytest.approx(8.0)
-
-
-def test_a_late_failure_does_not_cost_the_whole_again(made: Made) -> None:
-    clip = made("mp4-h264")
-    info = probe(clip.path)
-    with open_container(clip.path) as container:
-        stream = container.streams.video[0]
-        progress = DecodeProgress(next_index=9)
-        first = next(decode_pyav._in_order(container, stream, info, SampleTimes(0.5), progress))
-    assert first.start_seconds == 4.0, "the last keyframe before 4.5 s"
-
-
-@pytest.mark.parametrize(
-    "spans",
-    [
-        [[0.0, 0.04], [3e17, 3e17]],
-        [[0.0, 0.04], [float("nan"), 1.0]],
-        [[0.0, 0.04], [-1.0, 0.0]],
-        [[-0.4, -0.36], [0.0, 0.04]],
-    ],
-)
-def test_impossible_times_are_not_believed(spans: list[list[float]]) -> None:
-    reader = SimpleNamespace(get_frame_timestamp=lambda places: np.array(spans, np.float32))
-    reader = type("Reader", (), {"__len__": lambda self: 2, **vars(reader)})()
-    with pytest.raises(DecordGaveUpError):
-        decode_decord._decord_times(type(reader)())
-
-
-def info_of(**changes: Any) -> VideoInfo:
-    usual = VideoInfo(Path("/clips/a.mp4"), "mp4", "h264", 160, 128, 12.0, "picture", 25.0)
-    return replace(usual, **changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "decoder"),
-    [
-        ({}, "decord"),
-        ({"container": "matroska", "codec": "vp9"}, "decord"),
-        ({"container": "flv"}, "decord"),
-        ({"codec": "hevc"}, "decord"),
-        ({"codec": "mjpeg"}, "decord"),
-        ({"pixel_format": "yuv444p10le", "has_b_frames": True}, "decord"),
-        ({"rotation_degrees": 90, "sample_aspect_ratio": Fraction(4, 3)}, "decord"),
-        ({"codec": "av1"}, "pyav"),
-        ({"codec": "vp8"}, "pyav"),
-        ({"codec": "mpeg4"}, "pyav"),
-        ({"codec": "prores"}, "pyav"),
-        ({"container": "mpegts"}, "pyav"),
-        ({"container": "mpeg", "codec": "mpeg2video"}, "pyav"),
-        ({"container": "avi", "codec": "mpeg4"}, "pyav"),
-        ({"container": "avi"}, "pyav"),
-        ({"container": "gif", "codec": "gif"}, "pyav"),
-        ({"container": "h264"}, "pyav"),
-        ({"duration_seconds": None, "duration_source": "none"}, "pyav"),
-        ({"has_edit_list": True}, "pyav"),
-        ({"has_open_groups": True}, "pyav"),
-        ({"is_hdr": True}, "pyav"),
-        ({"is_mirrored": True}, "pyav"),
-        ({"video_stream_count": 2}, "pyav"),
-        ({"path": Path(os.fsdecode(b"/clips/\xff.mp4"))}, "pyav"),
-        ({"path": Path("/clips/möwe 🐦.mp4")}, "decord"),
-    ],
-)
-def test_choice_of_decoder(changes: dict[str, Any], decoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "_has_decord", lambda: True)
-    monkeypatch.setattr(video, "may_skip_packets", lambda info: False)
-    assert choose_decoder(info_of(**changes)) == decoder
-
-
-def test_pyav_decodes_whatever_it_need_not_decode_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "_has_decord", lambda: True)
-    assert choose_decoder(info_of(first_stamp_seconds=0.0)) == "pyav"
-    assert choose_decoder(info_of()) == "decord", "the header tells no time of the first frame"
-
-
-def test_without_decord_pyav_decodes_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "_has_decord", lambda: False)
-    assert choose_decoder(info_of()) == "pyav"
-
-
-# ------------------------------------------------------------------------------- what is no video
-
-
-def a_pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def a_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-
-
-def a_still(path: Path) -> None:
-    Image.new("RGB", (64, 64)).save(path, "jpeg")
-
-
-@pytest.mark.parametrize(
-    ("maker", "words"),
-    [
-        (lambda path: None, "does not exist"),
-        (lambda path: path.mkdir(), "is a folder"),
-        (lambda path: path.touch(), "is empty"),
-        (lambda path: path.symlink_to("nowhere.mp4"), "is a link to nothing"),
-        (lambda path: path.symlink_to(path.name), "cannot be read"),
-        (a_pipe, "is a pipe"),
-        (a_socket, "is a socket"),
-        (lambda path: path.write_text("a text\n" * 1000), "cannot be opened|holds no|is not a video"),
-        (lambda path: path.write_bytes(os.urandom(100_000)), "cannot be opened|holds no|is not a video"),
-        (lambda path: path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:1/a.ts\n"), "video"),
-        (lambda path: path.write_text("ffconcat version 1.0\nfile other.mp4\n"), "video"),
-        (a_still, "is not a video"),
-        (media.sound_only, "holds no moving pictures"),
-        (media.sound_with_cover, "holds no moving pictures"),
-    ],
-)
-def test_what_is_no_video_gives_one_clear_line(
-    maker: Callable[[Path], None], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    maker(Path("clip.mp4"))
-    errors: list[BaseException] = []
-
-    def look() -> None:
-        try:
-            probe(tmp_path / "clip.mp4")
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    thread.join(20)
-    assert not thread.is_alive(), "probing hangs"
-    (error,) = errors
-    assert isinstance(error, VideoError)
-    with pytest.raises(VideoError, match=words):
-        raise error
-    assert "clip.mp4" in str(error)
-    assert "\n" not in str(error)
-
-
-def test_a_file_that_may_not_be_read() -> None:
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        clip = media.make(folder / "mine.mp4", replace(media.RECIPES["mp4-h264"], frame_count=2))
-        clip.path.chmod(0o000)
-        was_root = os.geteuid() == 0
-        if was_root:
-            os.seteuid(65534)
-        try:
-            with pytest.raises(VideoError, match="may not be read"):
-                probe(clip.path)
-        finally:
-            if was_root:
-                os.seteuid(0)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-@pytest.mark.parametrize(
-    "name", [b"\xff\xfe clip.mp4", b"talk: part 1.mp4", b"file:a.mp4", b"50%03d.mp4", "möwe 🐦 .mp4".encode()]
-)
-def test_any_file_name(name: bytes, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = made("mp4-h264")
-    monkeypatch.chdir(tmp_path)
-    path = Path(os.fsdecode(name))
-    path.write_bytes(clip.path.read_bytes())
-    assert read_all(path, 2.0)[0] == clip.expected(2.0)
-
-
-def test_errors_print_names_that_are_not_utf8(tmp_path: Path) -> None:
-    with pytest.raises(VideoError) as caught:
-        probe(tmp_path / os.fsdecode(b"\xff.mp4"))
-    assert r"\xff.mp4" in str(caught.value).encode("utf-8").decode()
+# --------------------------------------------------------------------------------------- the call
 
 
 @pytest.mark.parametrize("wrong", [{"period_seconds": 0.0}, {"period_seconds": 1.0, "threads": 0}])
