@@ -84,6 +84,14 @@ def make_films(folder: Path, colours: Sequence[str], last: str = "magenta") -> P
     return folder
 
 
+def make_three_films(folder: Path) -> Path:
+    """Three films in three containers, one of them in a folder below; red is in two."""
+    make_film(folder / "one.mp4", [("red", 6), ("lime", 8), ("blue", 6)])
+    make_film(folder / "sub" / "two.mkv", [("yellow", 10), ("red", 4), ("black", 6)])
+    make_film(folder / "three.mov", [("magenta", 4), ("white", 5)])
+    return folder
+
+
 def rows_of_a_plain_run(films: Path, folder: Path) -> list[tuple]:
     """What one machine makes of ``films``, its library in ``folder``."""
     library = open_library(folder / "lib")

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import vclipper.library
+from indexer import decoders
 from indexer.errors import (
     InputError,
     LibraryError,
@@ -27,7 +28,7 @@ from indexer.errors import (
 from indexer.lock import is_held, writing
 from indexer.settings import IndexSettings
 from searcher.settings import SearchSettings
-from tests.fakes import ColourEncoder, make_film, open_library, picture, rows_of
+from tests.fakes import ColourEncoder, make_film, make_three_films, open_library, picture, rows_of
 from vclipper.library import Library, default_place
 
 SHARP = SearchSettings(method="vc1", postprocess="norm", threshold=0.8, fold=False)
@@ -35,11 +36,7 @@ SHARP = SearchSettings(method="vc1", postprocess="norm", threshold=0.8, fold=Fal
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films")
-    make_film(folder / "one.mp4", [("red", 6), ("lime", 8), ("blue", 6)])
-    make_film(folder / "sub" / "two.mkv", [("yellow", 10), ("red", 4), ("black", 6)])
-    make_film(folder / "three.mov", [("magenta", 4), ("white", 5)])
-    return folder
+    return make_three_films(tmp_path_factory.mktemp("films"))
 
 
 @pytest.fixture(scope="module")
@@ -293,20 +290,22 @@ def test_progress_is_reported(films, tmp_path):
     assert all(a.bytes_done <= b.bytes_done for a, b in itertools.pairwise(seen))
 
 
+def strike_the_first_worker(monkeypatch, number: signal.Signals) -> None:
+    """The first decode process gets this signal as soon as it is ready; the one that replaces it does not."""
+    start, struck = decoders._Keeper._start_worker, []
+
+    def start_and_strike(keeper):
+        start(keeper)
+        if not struck:
+            struck.append(keeper._process.pid)
+            os.kill(keeper._process.pid, number)
+
+    monkeypatch.setattr(decoders._Keeper, "_start_worker", start_and_strike)
+
+
 def test_a_hanging_decoder_costs_its_file(own_films, tmp_path, monkeypatch):
     """A decode process that is stopped dead says nothing more; the watchdog replaces it."""
-    import indexer.decoders as decoders
-
-    start = decoders._Keeper._start_worker
-    stopped = []
-
-    def start_and_stop_the_first(keeper):
-        start(keeper)
-        if not stopped:
-            stopped.append(keeper._process.pid)
-            os.kill(keeper._process.pid, signal.SIGSTOP)
-
-    monkeypatch.setattr(decoders._Keeper, "_start_worker", start_and_stop_the_first)
+    strike_the_first_worker(monkeypatch, signal.SIGSTOP)
     library = open_library(tmp_path / "lib")
     report = library.index([own_films], settings=IndexSettings(workers=1, decode_timeout_seconds=1.0))
     assert names(report.failed) == ["a.mp4"]
@@ -317,18 +316,7 @@ def test_a_hanging_decoder_costs_its_file(own_films, tmp_path, monkeypatch):
 
 
 def test_a_crashing_decoder_costs_its_file(own_films, tmp_path, monkeypatch):
-    import indexer.decoders as decoders
-
-    start = decoders._Keeper._start_worker
-    killed = []
-
-    def start_and_kill_the_first(keeper):
-        start(keeper)
-        if not killed:
-            killed.append(keeper._process.pid)
-            os.kill(keeper._process.pid, signal.SIGSEGV)
-
-    monkeypatch.setattr(decoders._Keeper, "_start_worker", start_and_kill_the_first)
+    strike_the_first_worker(monkeypatch, signal.SIGSEGV)
     report = open_library(tmp_path / "lib").index([own_films], settings=IndexSettings(workers=1))
     assert names(report.failed) == ["a.mp4"]
     assert "SIGSEGV" in report.failed[0].note

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from tests.fakes import load_fake, make_film, open_library
+from tests.fakes import load_fake, make_three_films, open_library
 from vclipper.web.app import create_app
 from vclipper.web.service import Service
 
@@ -18,11 +18,7 @@ SHARP = {"method": "vc1", "postprocess": "none", "threshold": 0.8, "fold": False
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films")
-    make_film(folder / "one.mp4", [("red", 6), ("lime", 8), ("blue", 6)])
-    make_film(folder / "sub" / "two.mkv", [("yellow", 10), ("red", 4), ("black", 6)])
-    make_film(folder / "three.mov", [("magenta", 4), ("white", 5)])
-    return folder
+    return make_three_films(tmp_path_factory.mktemp("films"))
 
 
 @pytest.fixture(scope="module")
