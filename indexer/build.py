@@ -283,7 +283,10 @@ class Pipeline:
         self._last_flush = time.monotonic()
         if self._finished:
             finished, self._finished = self._finished, []
-            self._write = self._writer.submit(self._sink.commit, [_indexed(video) for video in finished])
+            shortcuts = self._settings.shortcuts.as_options
+            self._write = self._writer.submit(
+                self._sink.commit, [_indexed(video, shortcuts) for video in finished]
+            )
 
     def _join_writer(self) -> None:
         if self._write is not None:
@@ -296,7 +299,7 @@ def _decoding_gpus(encoders: Sequence[Encoder]) -> list[str]:
     return [e.device for e in encoders if e.device.startswith("cuda") and decode_torchcodec.is_installed()]
 
 
-def _indexed(video: _Video) -> Indexed:
+def _indexed(video: _Video, shortcuts: str) -> Indexed:
     job, info, outcome = video.job, video.info, video.outcome
     assert outcome is not None  # noqa: S101 - `done` says so
     frames = VideoFrames.of(job.video_id, np.stack(video.vectors))
@@ -314,7 +317,7 @@ def _indexed(video: _Video) -> Indexed:
         size_bytes=job.size_bytes,
         indexed_unix=time.time(),
         complete=outcome.complete,
-        note=outcome.reason,
+        note="; ".join(filter(None, (outcome.reason, shortcuts))),
         recorded_unix=info.recorded_unix,
         digest=frames.digest(),
     )

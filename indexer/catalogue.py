@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_SHORTCUTS = re.compile(r"(--tolerance \S+)?( ?--no-loop-filter)?$")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class VideoRow:
         frames: number of sampled frames n.
         duration_seconds: of the picture.
         complete: False when only a part could be decoded; ``note`` says why.
+        note: that, and behind it the options with which pictures were decoded that may not be exact.
         recorded_unix: when the video was recorded, seconds since 1970, see
             :func:`indexer.container.recorded_unix`; None where it is not known (libraries of schema 1 that
             no writer has opened since).
@@ -65,6 +69,12 @@ class VideoRow:
             row = object.__new__(cls)  # __init__ of a frozen class makes a call for each field: four times as long
             row.__dict__.update(zip(every, values, strict=True))
             yield row
+
+    @property
+    def shortcuts(self) -> str:
+        """The options that spared exactness, as ``--tolerance 0.5``; empty where the pictures are exact."""
+        found = _SHORTCUTS.search(self.note)
+        return found[0].strip() if found else ""
 
     @property
     def path(self) -> Path:

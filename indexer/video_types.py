@@ -87,6 +87,12 @@ class Shortcuts:
     tolerance_seconds: float = 0.0
     loop_filter: bool = True
 
+    @property
+    def as_options(self) -> str:
+        """As the command line has them: ``--tolerance 0.5 --no-loop-filter``; empty for none."""
+        tolerance = f"--tolerance {self.tolerance_seconds:g}" if self.tolerance_seconds else ""
+        return f"{tolerance} {'' if self.loop_filter else '--no-loop-filter'}".strip()
+
 
 EXACT = Shortcuts()
 

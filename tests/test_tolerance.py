@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -258,6 +258,25 @@ def test_the_command_says_what_is_wrong(film, tmp_path, monkeypatch, capfd):
     assert cli.run(["index", *library, "--tolerance", "2", str(film)]) == 1
     assert "--tolerance is 2. With a picture every 2 seconds it must lie between 0 and 1" in capfd.readouterr().err
     assert cli.run(["index", *library, "--tolerance", "1", "--no-loop-filter", str(film)]) == 0
+    capfd.readouterr()
+    assert cli.run(["list", *library]) == cli.run(["info", *library]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "(--tolerance 1 --no-loop-filter)" in said
+    assert ", 1 decoded with --tolerance or --no-loop-filter" in said
+
+
+def test_the_library_says_which_videos_it_was_used_for(film, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([film])
+    library.index([make_film(tmp_path / "b.mp4", [("red", 4)])], settings=IndexSettings(tolerance_seconds=0.5))
+    library.index([make_film(tmp_path / "c.mp4", [("blue", 4)])], settings=IndexSettings(loop_filter=False))
+    shortcuts = {video.path.name: video.shortcuts for video in library.videos()}
+    assert shortcuts == {film.name: "", "b.mp4": "--tolerance 0.5", "c.mp4": "--no-loop-filter"}
+    assert all(video.complete for video in library.videos())
+    assert library.info().inexact == 2
+    partial = replace(library.videos()[0], complete=False, note="stops after 3 of 4 seconds; --no-loop-filter")
+    assert partial.shortcuts == "--no-loop-filter"
+    assert library.verify() == []
 
 
 # --------------------------------------------------------------------------- made-up packet orders

@@ -66,6 +66,7 @@ class LibraryInfo:
             matches the tables.
         bytes_on_disk: of the whole folder or prefix. thumbnail_bytes: of the thumbnails on this machine.
         fragments: files of the frames table.
+        inexact: videos indexed with a tolerance or without loop filter.
     """
 
     path: str
@@ -82,6 +83,7 @@ class LibraryInfo:
     bytes_on_disk: int
     thumbnail_bytes: int
     fragments: int
+    inexact: int
 
 
 class Library:
@@ -560,6 +562,7 @@ class Library:
             bytes_on_disk=self.storage.size_bytes(),
             thumbnail_bytes=self.thumbnails.size_bytes(),
             fragments=store.fragments(),
+            inexact=sum(bool(video.shortcuts) for video in videos),
         )
 
     def remove(self, paths: Paths, purge: bool = False) -> list[VideoRow]:

@@ -210,11 +210,12 @@ def print_info(info: LibraryInfo) -> None:
     """One fact a line."""
     behind = "" if info.index_is_current else " (behind the table; the next search brings it up to date)"
     partial = f", {info.partial} of them partial" if info.partial else ""
+    inexact = f", {info.inexact} decoded with --tolerance or --no-loop-filter" if info.inexact else ""
     facts = {
         "library": str(info.path),
         "model": f"{info.model}, {info.dimension} dimensions",
         "sampling": f"{info.fps:g} frames a second (one every {1 / info.fps:g} s)",
-        "videos": f"{info.videos}, {length(info.video_seconds)}{partial}",
+        "videos": f"{info.videos}, {length(info.video_seconds)}{partial}{inexact}",
         "frames": f"{info.frames} in {info.fragments} table {'file' if info.fragments == 1 else 'files'}",
         "index": f"{info.index}, {info.index_rows} rows{behind}",
         "on disk": size(info.bytes_on_disk),
@@ -255,6 +256,7 @@ def print_videos(videos: Sequence[VideoRow]) -> None:
         for place, path in enumerate(v.paths):
             first = (timecode(v.duration_seconds), str(v.frames), picture, day) if place == 0 else ("", "", "", "")
             marks = [] if v.complete else ["partial"]
+            marks += [v.shortcuts] if v.shortcuts else []
             marks += [] if os.path.lexists(path) else ["offline"]
             table.add_row(*first, _text(path, folder, *marks))
     _print_with_folder(table, folder)
