@@ -27,8 +27,6 @@ from indexer.vectors import Float32, UInt8, unit
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-DEFAULT_MODEL = "ViT-B-32/laion2b_s34b_b79k"
-
 
 class Encoder(Protocol):
     """What turns pictures and texts into vectors of one space.

@@ -14,6 +14,7 @@ LOCAL = "local-dir:"
 HUB = "hf-hub:"
 RANDOM_WEIGHTS = "random"
 _QUICK = "quick_gelu"
+_SUGGESTED = 4
 _Tags = dict[str, bool]
 """Names of weights, and whether they want QuickGELU: OpenCLIP lists those under a second name too."""
 
@@ -36,9 +37,10 @@ def demand_model(model: str) -> None:
         return
     published = list_models()
     if model not in published:
-        near = difflib.get_close_matches(model, published, n=3, cutoff=0.3)
-        near += [name for name in published if name.startswith(f"{architecture}/")][:3]
-        hint = f"Near it: {', '.join(dict.fromkeys(near))}. " if near else ""
+        near = [name for name in published if name.startswith(model)]  # the name was cut short
+        near += difflib.get_close_matches(model, published, n=3, cutoff=0.3)
+        near += [name for name in published if name.startswith(f"{architecture}/")]
+        hint = f"Near it: {', '.join(list(dict.fromkeys(near))[:_SUGGESTED])}. " if near else ""
         raise ModelError(f"no OpenCLIP model is called {model!r}", f"{hint}All: vclip models")
 
 

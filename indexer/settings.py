@@ -9,6 +9,7 @@ from indexer.errors import InputError, SettingError
 from indexer.video_types import Shortcuts
 
 DEFAULT_FPS = 0.5
+DEFAULT_MODEL = "ViT-B-32/laion2b_s34b_b79k"
 #: What `--index-type` takes: by size, every vector read, codes of one of these kinds (indexer.coders), or
 #: LanceDB's own index on the table (indexer.table_index).
 INDEX_TYPES = ("auto", "exact", "ivf-pq", "ivf-rabitq", "hnsw", "lance")

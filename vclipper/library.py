@@ -16,7 +16,7 @@ from indexer.build import IndexReport, OnProgress, carry_out, index_files
 from indexer.catalogue import VideoRow
 from indexer.devices import device_of_a_worker
 from indexer.discover import find_videos, printable
-from indexer.encoder import DEFAULT_MODEL, Encoder
+from indexer.encoder import Encoder
 from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VideoError
 from indexer.frames import check_tolerance
 from indexer.lock import has_been_written, holder, is_held, writing
@@ -26,7 +26,7 @@ from indexer.plan import Plan, absolute, make_plan
 from indexer.relink import Relinking, plan_relinking
 from indexer.repair import Repair, repair
 from indexer.rewrite import write_tables
-from indexer.settings import IndexSettings, check_index_type, period_of
+from indexer.settings import DEFAULT_MODEL, IndexSettings, check_index_type, period_of
 from indexer.stills import pictures_at
 from indexer.storage import TABLES, Folder, Where, at, failures_said
 from indexer.store import Store

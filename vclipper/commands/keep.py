@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from indexer.settings import INDEX_TYPES
+from indexer.settings import DEFAULT_MODEL, INDEX_TYPES
 from vclipper.commands.options import json_option, library_option, open_library
 
 
@@ -124,7 +124,6 @@ def reindex(index_type: str | None, library: str | None) -> None:
 @click.argument("pattern", default="")
 def models(pattern: str) -> None:
     """List the models for `index --model` (those whose name contains PATTERN)."""
-    from indexer.encoder import DEFAULT_MODEL
     from indexer.model_names import list_models
     from vclipper.models import DEMO_MODEL
 

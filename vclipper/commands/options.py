@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from indexer.errors import InputError
-from indexer.settings import BACKENDS, DEFAULT_FPS
+from indexer.settings import BACKENDS, DEFAULT_FPS, DEFAULT_MODEL
 from searcher.settings import DEFAULT_MIN_SCORE, Knob, SearchSettings, knobs
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def backend_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def new_library_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--model`` and ``--fps``, which a library keeps for good."""
     command = click.option(
-        "--model", help="OpenCLIP model of a new library; see `vclip models`.  [default: ViT-B-32/laion2b]"
+        "--model", help=f"OpenCLIP model of a new library; see `vclip models`.  [default: {DEFAULT_MODEL}]"
     )(command)
     return click.option(
         "--fps", type=float, help=f"Sampled frames per second of a new library.  [default: {DEFAULT_FPS:g}]"
