@@ -188,7 +188,9 @@ def free_port() -> int:
 
 
 def main() -> None:
-    """Serve one store until Ctrl-C."""
+    """Serve one store until Ctrl-C, or until it is told to end."""
+    for ending in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
+        signal.signal(ending, signal.default_int_handler)
     with SERVICES[sys.argv[1]]() as service, contextlib.suppress(KeyboardInterrupt):
         for name, value in service.environment.items():
             print(f"export {name}={shlex.quote(value)}", flush=True)

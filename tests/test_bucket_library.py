@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +149,17 @@ def test_every_command_takes_the_address(address, films, expected, vclip, monkey
     assert "0.mp4" not in vclip("list")[1]
     assert vclip("repair")[0] == 0
     assert vclip("verify")[0] == 0
+
+
+def test_a_folder_that_moved_is_relinked(address, films, tmp_path, vclip, monkeypatch):
+    monkeypatch.setenv("VCLIP_LIBRARY", address)
+    shutil.copytree(films, tmp_path / "old")
+    assert vclip("index", tmp_path / "old")[0] == 0
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert vclip("relink", tmp_path / "old", tmp_path / "new")[0] == 0
+    assert vclip("verify", "--contents")[0] == 0
+    code, out, _ = vclip("show", tmp_path / "new" / "2.mp4", "--query", "blue")
+    assert (code, "score" in out) == (0, True)
 
 
 def test_a_writer_is_named_and_readers_do_not_wait(address, films, vclip):
