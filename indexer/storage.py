@@ -233,7 +233,8 @@ class Bucket:
 
     def failure(self, error: BaseException) -> LibraryError | None:
         """What the store reports in an error of whichever library; None where it is of another kind."""
-        return _explained(self.uri, str(error))
+        is_of_store = any(words in str(error) for words in _OF_A_STORE)
+        return _explained(self.uri, str(error)) if is_of_store else None
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
@@ -245,7 +246,7 @@ class Bucket:
         except (AlreadyExistsError, PreconditionError):
             raise
         except (BaseError, FileNotFoundError) as error:
-            if (known := self.failure(error)) is not None:
+            if (known := _explained(self.uri, str(error))) is not None:
                 raise known from error
             if isinstance(error, FileNotFoundError):
                 raise
@@ -335,6 +336,8 @@ def _lance_options() -> dict[str, str]:
     }
 
 
+#: In all that ``object_store`` says of a request that failed, as text and as Rust's debug output.
+_OF_A_STORE = ("Error performing", "RetryError")
 #: What stores and their clients say (any of these words) → what it means, and what to do.
 _EXPLANATIONS = (
     (

@@ -276,3 +276,9 @@ def test_answers_of_other_stores(address_on, scheme, answer, says):
 
     with pytest.raises(LibraryError, match=says), Bucket(address_on(scheme))._asking():
         raise GenericError(answer)
+
+
+def test_only_what_a_store_says_is_taken_for_its_failure(s3):
+    assert Bucket(s3).failure(RuntimeError("the hub timed out")) is None
+    text = "lance error: Generic S3 error: Error performing GET http://x in 1s - HTTP error: timed out"
+    assert "cannot be reached" in str(Bucket(s3).failure(RuntimeError(text)))
