@@ -50,7 +50,7 @@ def _what_and_then(
         what = f"there is no command {' '.join([name, error.command_name]).strip()!r}"
         return what, f"{_near(error.possibilities)}All: {more}"
     if isinstance(error, click.NoSuchOption):
-        return _no_such_option(error, name, path, arguments)
+        return _no_such_option(error, path, arguments)
     if isinstance(error, click.MissingParameter):
         usage = _usage(context, path, error.param)
         return f"{name} needs {_called(error.param, arguments)}", f"Write: {usage}; more: {more}"
@@ -61,14 +61,15 @@ def _what_and_then(
     return _sentence(error.format_message()), f"Write: {_usage(context, path)}; more: {more}"
 
 
-def _no_such_option(error: click.NoSuchOption, name: str, path: str, arguments: Sequence[str]) -> tuple[str, str]:
+def _no_such_option(error: click.NoSuchOption, path: str, arguments: Sequence[str]) -> tuple[str, str]:
     """Words that begin with a dash are taken for options unless ``--`` stands before them."""
     typed = next((one for one in arguments if one.startswith(error.option_name)), error.option_name)
     words = f"{path} -- {shlex.quote(typed)}"
     if any(character.isspace() for character in typed):
         return f"{typed!r} begins with a dash, as options do", f"Put -- before words: {words}"
-    what, all_options = f"{name} has no option {typed}", f"All: {path} --help"
-    if typed.startswith("--"):
+    what, all_options = f"{path.removeprefix('vclip ')} has no option {typed}", f"All: {path} --help"
+    takes_words = error.ctx and any(isinstance(one, click.Argument) for one in error.ctx.command.params)
+    if typed.startswith("--") or not takes_words:
         return what, _near(error.possibilities) + all_options
     return what, f"{all_options}; if these are words: {words}"
 

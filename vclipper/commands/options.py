@@ -176,11 +176,19 @@ def filter_of(
 
     return VideoFilter(
         within,
-        None if min_length is None else parse_time(min_length),
-        None if max_length is None else parse_time(max_length),
-        None if after is None else parse_date(after),
-        None if before is None else parse_date(before),
+        _read("--min-length", parse_time, min_length),
+        _read("--max-length", parse_time, max_length),
+        _read("--after", parse_date, after),
+        _read("--before", parse_date, before),
     )
+
+
+def _read(option: str, parse: Callable[[str], float], text: str | None) -> float | None:
+    """An option's value; what is wrong with it is said with the option's name."""
+    try:
+        return None if text is None else parse(text)
+    except InputError as error:
+        raise InputError(f"{option}: {error.message}", error.hint) from None
 
 
 def settings_of(file: str | None, given: dict[str, Any]) -> SearchSettings:
