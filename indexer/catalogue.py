@@ -134,6 +134,14 @@ class Catalogue:
         """(videos,) numbers of frames, in the order of :attr:`ids`."""
         return self._column("frames").astype(np.int64)[np.argsort(self._column("video_id"))]
 
+    @cached_property
+    def digests(self) -> NDArray[np.bytes_]:
+        """(videos,) digests of their frames, in the order of :attr:`ids`; empty in libraries of schema 1."""
+        if "digest" not in self._live.column_names:
+            return np.zeros(len(self), "S16")
+        known: NDArray[np.bytes_] = self._live["digest"].fill_null("").to_numpy().astype("S16")
+        return known[np.argsort(self._column("video_id"))]
+
     def rows(self) -> list[VideoRow]:
         """All videos, by path."""
         return list(self._every_row)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indexer import snapshot
 from indexer.catalogue import Catalogue, VideoRow
@@ -35,6 +36,8 @@ SEGMENT_ROWS = 65_536
 #: Read when a segment is opened, and the one of a megabyte that only searches read. In ``.sums`` each has a line.
 _EARLY_PARTS, _LATE_PARTS = ("videos.npy", "next.npy"), ("moments.npy",)
 _SMALL_PARTS = (*_EARLY_PARTS, *_LATE_PARTS)
+#: Of the digest with which a segment's name begins; in hex digits, of the whole name.
+_CONTENTS_BYTES, _NAME_LENGTH = 8, 32
 #: FAISS's head: four letters, the dimension in 4 bytes, the number of vectors in 8.
 _ROWS_AT = 8
 
@@ -131,14 +134,24 @@ def _load_or_empty(library: Path, dimension: int) -> tuple[FlatIndex, IndexState
 
 
 def _matching(index: FlatIndex, known: Catalogue) -> list[Segment]:
-    """Segments all of whose videos are live with the same number of frames."""
-    return [segment for segment in index.segments if _is_live(segment.rows, known)]
+    """Segments all of whose videos are live with the same frames."""
+    return [segment for segment in index.segments if _is_live(segment, known)]
 
 
-def _is_live(rows: Rows, known: Catalogue) -> bool:
-    if not is_member(rows.video_ids, known.ids).all():
+def _is_live(segment: Segment, known: Catalogue) -> bool:
+    ids = segment.rows.video_ids
+    if not is_member(ids, known.ids).all():
         return False
-    return np.array_equal(known.frames[np.searchsorted(known.ids, rows.video_ids)], rows.counts)
+    if not np.array_equal(known.frames[np.searchsorted(known.ids, ids)], segment.rows.counts):
+        return False
+    # The first release's names do not tell what the frames are.
+    return len(segment.name) != _NAME_LENGTH or segment.name.startswith(_contents(ids, known))
+
+
+def _contents(ids: NDArray[np.int64], known: Catalogue) -> str:
+    """Names what the frames of these videos are: an id may come back with others, as after two `--force` runs."""
+    digests = known.digests[np.searchsorted(known.ids, ids)]
+    return hashlib.blake2b(ids.tobytes() + digests.tobytes(), digest_size=_CONTENTS_BYTES).hexdigest()
 
 
 def _with_changes(kept: Sequence[Segment], store: Store, known: Catalogue) -> tuple[list[Segment], list[Segment]]:
@@ -146,7 +159,7 @@ def _with_changes(kept: Sequence[Segment], store: Store, known: Catalogue) -> tu
     staying = _staying(kept, int(known.frames.sum()) - sum(len(segment.rows) for segment in kept))
     packed = np.concatenate([segment.rows.video_ids for segment in staying] or [np.zeros(0, np.int64)])
     rest = sorted(known.of_ids(np.setdiff1d(known.ids, packed)), key=_by_age)
-    return staying, [Segment.build(_new_name(), part) for part in _parts(store, rest)]
+    return staying, [Segment.build(_new_name(part, known), part) for part in _parts(store, rest)]
 
 
 def _staying(kept: Sequence[Segment], new_rows: int) -> list[Segment]:
@@ -169,8 +182,10 @@ def _parts(store: Store, videos: Sequence[VideoRow]) -> Iterator[list[VideoFrame
     return grouped(frames, lambda video: len(video.vectors), SEGMENT_ROWS)
 
 
-def _new_name() -> str:
-    return secrets.token_hex(8)
+def _new_name(videos: Sequence[VideoFrames], known: Catalogue) -> str:
+    """What it holds, and chance: a file that readers have mapped is never written over."""
+    ids = np.array([video.video_id for video in videos], np.int64)
+    return _contents(ids, known) + secrets.token_hex(_NAME_LENGTH // 2 - _CONTENTS_BYTES)
 
 
 def _save(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,23 @@ def test_large_segments_stay_when_videos_are_added(tmp_path, store, monkeypatch)
     segments.follow(tmp_path, store)
     assert same_as_table(tmp_path, store)
     assert names(tmp_path) & before  # not everything was written anew
+
+
+def test_an_id_that_comes_back_with_other_frames_is_not_answered_from_the_old_ones(tmp_path):
+    store = Store.create(tmp_path, D, 2.0)
+
+    def put(video_id: int, seed: int, gone: int | None = None) -> VideoFrames:
+        vectors = unit(np.random.default_rng(seed).standard_normal((5, D)))
+        frames = VideoFrames.of(video_id, vectors)
+        old = [replace(one, paths=()) for one in store.videos() if one.video_id == gone]
+        store.commit([(replace(row(frames), digest=frames.digest()), frames)], old)
+        return frames
+
+    put(1, seed=1)
+    segments.follow(tmp_path, store)
+    put(2, seed=2, gone=1)  # the same file indexed again has another id, and indexed once more the first one;
+    last = put(1, seed=3, gone=2)  # an index on another machine may see the last state only
+    assert np.array_equal(segments.follow(tmp_path, store).vectors(1), last.vectors.astype(np.float32))
 
 
 def test_small_segments_are_merged_like_a_binary_counter(tmp_path, monkeypatch):
