@@ -387,11 +387,11 @@ def _failing(where: str, film: str) -> Iterator[None]:
     module, name = (indexer.plan, "fingerprint") if where == "fingerprint" else (indexer.decoders, "decode")
     real = getattr(module, name)
 
-    def failing(path: Path, *rest: Any) -> Any:
+    def failing(path: Path, *rest: Any, **options: Any) -> Any:
         if path.name != film:
-            return real(path, *rest)
+            return real(path, *rest, **options)
         if where == "decode":
-            return _one_and_error(real(path, *rest))
+            return _one_and_error(real(path, *rest, **options))
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     setattr(module, name, failing)
