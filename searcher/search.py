@@ -238,9 +238,10 @@ def _scored(
     asked: Asked, pool: Sequence[int], corpus: Corpus, settings: SearchSettings
 ) -> Iterator[tuple[float, int]]:
     """Relevance and id of each video."""
+    prepared_of, vectors_of = corpus.prepared, corpus.vectors  # made here, once
 
     def scored(some: Sequence[int]) -> list[tuple[float, int]]:
-        prepared, vectors = [corpus.prepared(key) for key in some], [corpus.vectors(key) for key in some]
+        prepared, vectors = [prepared_of(key) for key in some], [vectors_of(key) for key in some]
         return list(zip(relevances(asked, prepared, vectors, settings.best_frames).tolist(), some, strict=True))
 
     return chain.from_iterable(search_threads().map(scored, _together(pool, corpus)))
