@@ -119,8 +119,8 @@ def wait_for_videos(where: Path, driver: subprocess.Popen) -> int:
     raise AssertionError(f"the driver ended by itself: {driver.returncode}")
 
 
-def test_a_library_in_a_bucket(s3, films, expected, nodes):
-    library = open_library(s3)
+def test_a_library_in_a_bucket(address, films, expected, nodes):
+    library = open_library(address)
     report = library.index([films], settings=SETTINGS, ray=nodes.address)
     assert (len(report.added), report.ok) == (len(COLOURS), True)
     assert rows_of(library) == expected
