@@ -128,11 +128,12 @@ def _library(folder: Path, rows: int) -> Path:
     library, storage = folder / "library", Folder(folder / "library")
     if manifest.exists(library) and manifest.load(library).model != growth.MODEL:
         return library
-    store = growth.open_store(library)
+    growth.open_store(library)
     index_choice.write_setting(storage, index_choice.EXACT)
     for size in (*range(_FILLED_AT_ONCE, rows, _FILLED_AT_ONCE), rows):
         growth.fill(library, size)
     index_choice.write_setting(storage, index_choice.AUTO)
+    store = growth.open_store(library)  # opened before, it would not see what was filled in
     index_choice.bring_along(storage, library, store)
     model = save_random_model(folder / "model", _put_texts_apart)
     manifest.save(Manifest(model, weights_fingerprint(model), DIMENSION, growth.PERIOD_SECONDS), library)
