@@ -31,7 +31,7 @@ class Recent(Generic[Value]):
         self._kept: dict[int, Value] = {}
         self._lock = Lock()
 
-    def __contains__(self, key: int) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._kept
 
     def get(self, key: int) -> Value | None:
@@ -63,6 +63,10 @@ class Remembered(Generic[Value]):
     def __init__(self, make: Callable[[int], Value], most_bytes: int) -> None:
         self._make = make
         self._kept: Recent[Value] = Recent(most_bytes)
+
+    def __contains__(self, key: object) -> bool:
+        """Whether the value is there without being made."""
+        return key in self._kept
 
     def __call__(self, key: int) -> Value:
         """The value, from memory where it is there; raises what ``make`` raises."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +37,14 @@ from searcher.whitening import Whitening
 PREPARED_BYTES = 256 * 2**20
 #: how their frames resemble each other, of 1,400 clips in which moments were looked for,
 STRUCTURE_BYTES = 64 * 2**20
-#: and the vectors, which the index's pages hold too, of 400.
-VECTOR_BYTES = 64 * 2**20
-#: Frames of the videos that are ranked, or searched for moments, together, by each core: 17 MB of vectors, and of
-#: films 60 MB of how they resemble each other.
-FRAMES_AT_ONCE = 2**13
+#: and the vectors, which each search reads, of 800.
+VECTOR_BYTES = 128 * 2**20
+#: Frames of the videos that are ranked, or searched for moments, together: 33 MB of vectors, and of films
+#: 120 MB of how they resemble each other.
+FRAMES_AT_ONCE = 2**14
+
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -231,7 +235,7 @@ def _all_moments(
             for moment in _moments(corpus.videos[key], curve, relevance_of[key], windows, asked.background)
         ]
 
-    return chain.from_iterable(search_threads().map(localised, _together(list(relevance_of), corpus)))
+    return _some_at_a_time(localised, list(relevance_of), corpus.structures, corpus)
 
 
 def _scored(
@@ -244,13 +248,29 @@ def _scored(
         prepared, vectors = [prepared_of(key) for key in some], [vectors_of(key) for key in some]
         return list(zip(relevances(asked, prepared, vectors, settings.best_frames).tolist(), some, strict=True))
 
-    return chain.from_iterable(search_threads().map(scored, _together(pool, corpus)))
+    return _some_at_a_time(scored, pool, prepared_of, corpus)
 
 
-def _together(video_ids: Sequence[int], corpus: Corpus) -> list[Sequence[int]]:
+def _some_at_a_time(
+    work: Callable[[Sequence[int]], Iterable[Found]],
+    video_ids: Sequence[int],
+    ready: Container[int],
+    corpus: Corpus,
+) -> Iterator[Found]:
+    """What is found in videos; side by side where many are not ``ready``, which is long products to make up for.
+
+    What is ready takes short steps, between which threads would only wait for Python's lock.
+    """
+    new = sum(key not in ready for key in video_ids)
+    if new <= len(video_ids) // 4:
+        return chain.from_iterable(map(work, _together(video_ids, corpus, FRAMES_AT_ONCE)))
+    return chain.from_iterable(search_threads().map(work, _together(video_ids, corpus, FRAMES_AT_ONCE // 2)))
+
+
+def _together(video_ids: Sequence[int], corpus: Corpus, frames: int) -> list[Sequence[int]]:
     """Videos in their order, as many together as memory is to hold of them beside what is kept."""
     ends = np.cumsum([corpus.videos[key].frames for key in video_ids])
-    cuts = (np.flatnonzero(np.diff(ends // FRAMES_AT_ONCE)) + 1).tolist()
+    cuts = (np.flatnonzero(np.diff(ends // frames)) + 1).tolist()
     return [video_ids[a:b] for a, b in pairwise([0, *cuts, len(video_ids)])]
 
 
