@@ -8,11 +8,16 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests import media
 from tests.object_store import BUCKET, SERVICES, Service
 
 _NUMBERS = itertools.count()
+
+# No test is timed: on a busy machine every example may take long.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

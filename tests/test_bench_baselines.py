@@ -92,7 +92,7 @@ def test_suppression_keeps_the_better_of_two_that_overlap() -> None:
     assert suppress([(0, 10, 0.5), (1, 10, 0.9), (20, 30, 0.1)], 0.5) == [(1, 10, 0.9), (20, 30, 0.1)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=40),
     st.lists(st.integers(1, 39), max_size=6),

@@ -126,7 +126,7 @@ prediction = st.lists(st.tuples(span, st.integers(0, 3)).map(lambda p: (*p[0], f
 moments = st.lists(span, min_size=1, max_size=5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(prediction, moments), min_size=1, max_size=4))
 def test_padded_blocks_score_as_one_query_at_a_time(queries: list[tuple[Spans, Spans]]) -> None:
     found = average_precision(windows(*(p for p, _ in queries)), windows(*(m for _, m in queries)))
@@ -135,7 +135,7 @@ def test_padded_blocks_score_as_one_query_at_a_time(queries: list[tuple[Spans, S
         assert row.tolist() == pytest.approx(expected)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(prediction, moments)
 def test_scores_lie_in_their_range_and_fall_with_the_threshold_at_rank_one(predicted: Spans, true: Spans) -> None:
     scores = score_moments(windows(predicted), windows(true))

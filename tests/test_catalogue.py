@@ -30,7 +30,7 @@ def is_below(path: Path, root: Path) -> bool:
     return path == root or root in path.parents
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(videos(), st.sets(st.integers(0, 7)), st.sets(PATHS, max_size=3), st.sets(PATHS, max_size=2), st.booleans())
 def test_it_finds_what_a_look_at_every_row_finds(rows, numbers, paths, roots, everywhere):
     contents = {f"print-{number}" for number in numbers}
@@ -49,7 +49,7 @@ def test_it_finds_what_a_look_at_every_row_finds(rows, numbers, paths, roots, ev
     assert all(row in rows for row in found)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(videos(), videos(), st.sets(st.integers(0, 5)))
 def test_changes_are_what_a_table_with_them_would_be(before, after, gone):
     """Some rows take the paths of others, new ones come, some go."""

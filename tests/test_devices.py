@@ -146,7 +146,7 @@ def cards(draw: st.DrawFn) -> list[Card]:
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cards(), st.integers(0, 25))
 def test_any_devices_give_what_one_gives_in_the_order_asked(some: list[Card], count: int) -> None:
     lost: list[str] = []

@@ -122,7 +122,7 @@ class TestContract:
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 40), st.integers(1, 4))
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 def test_faiss_equals_the_judge_on_any_corpus(lengths, k, per_segment):
     videos = [video(i, n, seed=k) for i, n in enumerate(lengths)]
     got, expected = flat(videos, per_segment).search(QUERIES, k), NumpyIndex(videos, D).search(QUERIES, k)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -30,7 +30,6 @@ def test_sample_count(duration_seconds: float, period_seconds: float, count: int
     assert sample_count(duration_seconds, period_seconds) == count
 
 
-@settings(deadline=None)
 @given(st.floats(0, 2e4), st.floats(0.04, 100))
 def test_sampled_times_lie_within_the_duration(duration_seconds: float, period_seconds: float) -> None:
     times = sample_times(duration_seconds, period_seconds)

@@ -163,7 +163,7 @@ def random_video(drawn) -> Curve:
 
 
 @given(videos, st.sampled_from(["fitted", "formula"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_windows_lie_inside_and_fall_in_confidence(drawn, ranker):
     video = random_video(drawn)
     found = select(video, SearchSettings(method="proposals", ranker=ranker))
@@ -178,7 +178,7 @@ def test_windows_lie_inside_and_fall_in_confidence(drawn, ranker):
 
 
 @given(videos, st.sampled_from([0.25, 8.0]), st.sampled_from([-0.5, 0.0, 2.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_scale_and_shift_of_the_similarity_change_nothing(drawn, scale, shift):
     video = random_video(drawn)
     exact = np.round(video.similarity.astype(np.float64) * 2**12) / 2**12  # so that scaling rounds nothing
@@ -212,7 +212,7 @@ def test_postprocessing_does_not_matter(process):
 
 
 @given(videos)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_structure_at_hand_changes_nothing(drawn):
     video = random_video((drawn[0], drawn[1], True))
     at_hand = replace(video, structure=Structure.of(video.vectors, 2.0))
@@ -344,7 +344,7 @@ def test_each_curve_is_smoothed_by_itself_as_scipy_does(period):
 
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.integers(0, 10_000)), min_size=1, max_size=5), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_videos_asked_together_get_what_each_gets_alone(drawn, with_vectors):
     curves = [random_video((n, seed, with_vectors)) for n, seed in drawn]
     alone = [propose([one])[0] for one in curves]

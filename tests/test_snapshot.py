@@ -102,7 +102,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_it_is_what_the_tables_hold_after_any_runs(tmp_path_factory, steps):
     """Runs of one process and of others, some of which are killed before they keep what they committed."""

@@ -59,7 +59,7 @@ def padded(tokens: list[int], length: int) -> list[int]:
     return tokens + [0] * (length - len(tokens))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(text=st.one_of(st.text(max_size=40), st.text("abcdefg 'stre.&;#<>", max_size=60), st.sampled_from(TEXTS)))
 @example(text="")
 def test_tokens_are_openclips(text, reference, tokenize):

@@ -416,7 +416,7 @@ def shown(result: Run) -> list[int]:
     return samples
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(groups_of_packets(), st.one_of(st.floats(0.02, 0.8), st.floats(0.02, 4.0)), st.floats(0.01, 0.5))
 def test_selection_over_made_up_packets(groups: list[Group], period_seconds: float, share: float) -> None:
     near, exact = (run(groups, period_seconds, share * period_seconds * on) for on in (1, 0))

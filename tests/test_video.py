@@ -206,7 +206,7 @@ def groups_of_packets(draw: st.DrawFn) -> list[list[int]]:
     return groups
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(groups_of_packets(), st.floats(0.02, 3.0), st.sampled_from([2, 3, 10**9]))
 def test_selected_packets_hold_every_wanted_frame(
     groups: list[list[int]], period_seconds: float, every: int

@@ -58,7 +58,6 @@ def for_each(cases, ask) -> None:
     checked = given(cases)(ask)
     settings(
         max_examples=CASES,
-        deadline=None,
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),
