@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,9 @@ from indexer.batcher import BatchedIndex
 from indexer.encoder import weights_fingerprint
 from indexer.frame_index import FlatIndex, FrameIndex
 from indexer.manifest import Manifest
+from indexer.query_cache import QUERIES
 from indexer.segments import load
+from indexer.snapshot import FOLDER
 from indexer.storage import Folder
 from indexer.vectors import Float32
 from searcher.candidates import candidates
@@ -184,7 +187,8 @@ def _texts_apart(library: Path, index: FrameIndex) -> list[str]:
 
 @contextlib.contextmanager
 def _server(library: Path, is_joined: bool) -> Iterator[tuple[str, int]]:
-    """`vclip serve` as a process of its own, ended afterwards."""
+    """`vclip serve` as a process of its own, ended afterwards; no text is known from a server before it."""
+    shutil.rmtree(library / FOLDER / QUERIES, ignore_errors=True)
     command = [sys.executable, "-u", "-m", "vclipper.cli", "serve", "--port", "0", "--library", str(library)]
     environment = os.environ if is_joined else {**os.environ, "VCLIP_MAX_BATCH": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)

@@ -17,6 +17,8 @@ from indexer.checksum import checked, unchecked
 from indexer.snapshot import FOLDER
 from indexer.vectors import Float32
 
+#: The folder of the files, beside the other derived ones.
+QUERIES = "queries"
 #: Embeddings kept; when there are more, the half that was asked for longest ago goes.
 MAX_TEXTS = 1_000
 
@@ -31,7 +33,7 @@ class QueryCache:
     """
 
     def __init__(self, library: Path, model: str, dimension: int) -> None:
-        self._folder = library / FOLDER / "queries"
+        self._folder = library / FOLDER / QUERIES
         self._model, self._dimension = model, dimension
 
     def get(self, text: str) -> Float32 | None:
