@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from indexer.errors import ModelError
+from indexer.settings import DEFAULT_MODEL
 
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
@@ -37,7 +38,9 @@ def demand_model(model: str) -> None:
         return
     published = list_models()
     if model not in published:
-        near = [name for name in published if name.startswith(model)]  # the name was cut short
+        near = [name for name in published if name.startswith(f"{model}/")]  # weights were not named
+        near.sort(key=lambda name: name != DEFAULT_MODEL)
+        near += [name for name in published if name.startswith(model)]  # the name was cut short
         near += difflib.get_close_matches(model, published, n=3, cutoff=0.3)
         near += [name for name in published if name.startswith(f"{architecture}/")]
         hint = f"Near it: {', '.join(list(dict.fromkeys(near))[:_SUGGESTED])}. " if near else ""

@@ -143,7 +143,7 @@ def _recognise(path: Path, content: str, before: str | None, paths: dict[str, li
         return
     if before is not None:  # the path held something else when it was indexed
         paths[before].remove(path)
-    gone = [old for old in paths[content] if not os.path.lexists(old)]
+    gone = [old for old in paths[content] if _is_gone(old)]
     if gone:
         paths[content][paths[content].index(gone[0])] = path
         plan.relinked.append((path, f"moved from {printable(gone[0])}"))
@@ -156,7 +156,7 @@ def _recognise(path: Path, content: str, before: str | None, paths: dict[str, li
 def _missing(
     paths: dict[str, list[Path]], files: Sequence[Path], roots: Sequence[Path], prune: bool
 ) -> list[Path]:
-    missing = [p for some in paths.values() for p in some if _below(p, roots) and not os.path.lexists(p)]
+    missing = [p for some in paths.values() for p in some if _below(p, roots) and _is_gone(p)]
     if prune:
         _demand_mounted(missing, files, roots)
         for some in paths.values():
@@ -173,6 +173,17 @@ def _demand_mounted(missing: Sequence[Path], files: Sequence[Path], roots: Seque
                 f"{printable(root)} holds no video now, the library knows {len(lost)} there; nothing was pruned",
                 f"Is the drive mounted? If they are gone for good: vclip remove {printable(root)}",
             )
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether it is certain that nothing has this name: what cannot be looked at may well be there."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _below(path: Path, roots: Collection[Path]) -> bool:

@@ -116,6 +116,8 @@ class Folder:
         """What the drive reports in an error of whichever library; None where it is of another kind."""
         for number, words in _DISK_ERRORS.items():
             if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                if number == errno.EIO:  # what cannot be read is lost: it is mended from what can
+                    return LibraryDamagedError(f"{self}: {words}", f"Mend that. {REPAIR}")
                 return LibraryError(f"{self}: {words}", "Mend that, then run it again: what was finished is kept")
         return None
 

@@ -9,6 +9,7 @@ import pytest
 
 import vclipper.library
 from indexer.errors import InputError
+from indexer.settings import IndexSettings
 from searcher.settings import SearchSettings
 from tests.fakes import load_fake, make_film, open_library, rows_of
 from vclipper import cli
@@ -131,3 +132,13 @@ def test_the_commands_say_offline_and_relink(library, drive, tmp_path, capfd, mo
     assert vclip("relink", "--dry-run", drive, new).endswith("2 would be relinked, 0 kept\n")
     assert len(json.loads(vclip("relink", drive, new, "--json")[3:])["relinked"]) == 2
     assert "(offline)" not in vclip("list")
+
+
+def test_what_cannot_be_looked_at_is_not_pruned(library, drive):
+    before = paths(library)
+    shutil.rmtree(drive / "deep")
+    (drive / "deep").symlink_to("deep")  # looking below answers with an error, not that there is nothing
+    assert library.index([drive], settings=IndexSettings(prune=True)).pruned == []
+    (drive / "deep").unlink()
+    pruned = library.index([drive], settings=IndexSettings(prune=True)).pruned
+    assert [note.path for note in pruned] == [drive / "deep" / "b.mp4"] == before[1:]

@@ -201,8 +201,7 @@ class Library:
                     index_choice.write_setting(self.storage, settings.index_type)
                 plan = make_plan(files, store.catalogue(), roots, settings.force, settings.prune, on_scan)
                 known = failures.Failures(self.storage, __version__, settings.shortcuts)
-                if not settings.force:
-                    known.recall(plan)
+                known.recall(plan, again=settings.force)
                 if connection is None:
                     thumbnails = self.thumbnails if settings.thumbnails else None
                     report = index_files(
@@ -210,8 +209,8 @@ class Library:
                     )
                 else:
                     report = self._index_on(connection, plan, store, settings, on_progress)
-                known.remember(plan.jobs, report.failed)
                 self._bring_along(store)
+                known.remember(plan.jobs, report.failed)
         return report
 
     def _workers(self, ray: str | None) -> contextlib.AbstractContextManager[Any]:
@@ -273,7 +272,7 @@ class Library:
 
     def _demand_known(self, roots: Sequence[Path]) -> None:
         """Refuse a root that is neither there nor a drive or folder that the library knows and that is away."""
-        away = [root for root in roots if not root.exists()]
+        away = [root for root in roots if not os.path.exists(root)]  # noqa: PTH110 - a dead mount is away
         if away and manifest.exists(self.storage):
             known = [path for video in self.videos() for path in video.paths]
             away = [root for root in away if not any(root == path or root in path.parents for path in known)]

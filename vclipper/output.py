@@ -180,7 +180,14 @@ def _print_notes(out: Console, name: str, notes: Iterable[FileNote]) -> None:
         line = f"{path}: {because}" if because else path
         if because and len(line) > out.width:
             indent = " " * (len(name) + 4)
-            wrapped = textwrap.wrap(because, max(out.width, 40), initial_indent=indent, subsequent_indent=indent)
+            wrapped = textwrap.wrap(
+                because,
+                max(out.width, 40),
+                initial_indent=indent,
+                subsequent_indent=indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
             line = "\n".join([path, *wrapped])
         out.print(line, markup=False, soft_wrap=True)
 
