@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from bench import plots
 from bench.grid import Grid, timed
 from bench.synthetic import CHUNK_ROWS, DIMENSION, frames_from
 from indexer import index_choice, manifest
@@ -248,6 +249,5 @@ def draw(runs: Sequence[Run], file: Path) -> None:
         axes.plot([group[0].rows for group in groups], medians, marker="o", color=colour, label=label)
     axes.set(xlabel="frames in the library", ylabel="processor ms a run", xscale="log", ylim=(0, None))
     axes.legend()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
+    plots.save(figure, file)
     pyplot.close(figure)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import plots
 from bench.grid import Grid
 from bench.growth import open_store
 from bench.speed import SPEED_MODEL
@@ -172,6 +173,5 @@ def draw(costs: Sequence[HourCost], encode_seconds: float, file: Path) -> None:
     axes.set_xticks(list(sizes), list(sizes.values()))
     axes.minorticks_off()
     axes.legend()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
+    plots.save(figure, file)
     pyplot.close(figure)

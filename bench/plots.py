@@ -75,7 +75,7 @@ def _figure(rows: int, columns: int, height_inches: float, **options: Any) -> tu
 
 @_styled
 def save(figure: Any, path: Path) -> Path:
-    """Write a figure as PNG at print resolution."""
+    """Write a figure as the file's ending says: PNG at print resolution, SVG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI)
     return path

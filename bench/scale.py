@@ -1,9 +1,10 @@
 """Every kind of index at a size, in one run: build, memory, disk, recall@k against exact, time of one query.
 
 The frames are synthetic (:mod:`bench.synthetic`) and lie in memory-mapped float16 segments as in a library.
-Queries go to all contenders in turn, so that what else the machine does hits all alike. What a run before left
-in the work folder (frames, codes) is opened again, with the time that it took to make. That is the processor's
-time of all threads: what else the machine does lengthens the wall clock, not this.
+Queries go to all contenders in turn, so that what else the machine does hits all alike; or, where together they
+outgrow its memory, to one after another, each of which then has the memory to itself. What a run before left in
+the work folder (frames, codes) is opened again, with the time that it took to make. That is the processor's time
+of all threads: what else the machine does lengthens the wall clock, not this.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import plots
 from bench.grid import Grid
 from bench.growth import PERIOD_SECONDS, memory_bytes, row_of
 from bench.synthetic import CHUNK_ROWS, DIMENSION, FRAMES_PER_VIDEO, frames_from, queries
@@ -60,7 +62,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Contender:
-    """How a kind of index is made, and up to which size that is possible here."""
+    """How a kind of index is made.
+
+    Attributes:
+        make: from frames, in a folder. bytes_per_row: of memory that is no mapped file. max_rows: measured above
+            only where it is named. why_not: why above that it is not.
+    """
 
     make: Callable[[FlatIndex, Path], Ask]
     bytes_per_row: int = 0
@@ -76,35 +83,44 @@ def measure(
     k: int = 100,
     cap_seconds: float = 60.0,
     note: Note = lambda text: None,
+    apart: bool = False,
+    slow_too: bool = False,
 ) -> list[Result]:
     """Make each contender of ``names`` over ``rows`` synthetic frames and ask all of them ``count`` queries.
 
-    A contender that has answered for ``cap_seconds`` is asked no more.
+    Args:
+        folder: where frames and indexes lie. rows: how many frames. names: of :data:`CONTENDERS`.
+        count: of queries. k: frames wanted of each. cap_seconds: a contender that has answered for so long is
+            asked no more. note: told what is done.
+        apart: one contender after another, rather than all in turn; each is gone before the next is made.
+        slow_too: those too that take long to build at this size.
     """
     flat, asked = make_frames(folder / f"frames-{rows}", rows), queries(count, rows)
     note(f"{rows:,} frames are there")
-    made: dict[str, tuple[Ask, Result]] = {}
-    results: dict[str, Result] = {}
-    for name in names:
-        contender = CONTENDERS[name]
-        if reason := _reason(contender, rows):
-            results[name] = Result(name, why_not=reason)
-        else:
-            made[name] = _make(name, contender, flat, folder / f"{name}-{rows}")
-            note(f"{name} made in {made[name][1].build_seconds:.0f} s")
+    results = {name: Result(name, why_not=_reason(CONTENDERS[name], rows, apart, slow_too)) for name in names}
+    able = [name for name in names if not results[name].why_not]
     exact = truth(folder / f"frames-{rows}", flat, asked, k)
-    found, times = _ask_all({name: ask for name, (ask, _) in made.items()}, asked, k, 1e3 * cap_seconds)
-    for name, (_, result) in made.items():
-        recall = mean_recall(found[name], list(exact[: len(found[name])]))
-        results[name] = replace(result, recall=recall, milliseconds=tuple(times[name]))
-    return [results[name] for name in names]
+    for group in [[name] for name in able] if apart else [able]:
+        made: dict[str, tuple[Ask, Result]] = {}
+        for name in group:
+            made[name] = _make(name, CONTENDERS[name], flat, folder / f"{name}-{rows}")
+            note(f"{name} made in {made[name][1].build_seconds:.0f} s")
+        found, times = _ask_all({name: ask for name, (ask, _) in made.items()}, asked, k, 1e3 * cap_seconds)
+        for name, (_, result) in made.items():
+            recall = mean_recall(found[name], list(exact[: len(found[name])]))
+            results[name] = replace(result, recall=recall, milliseconds=tuple(times[name]))
+    return list(results.values())
 
 
-def _reason(contender: Contender, rows: int) -> str:
+#: Of the machine's memory, what one contender may take: alone, and beside others.
+_ALONE, _BESIDE = 0.9, 0.7
+
+
+def _reason(contender: Contender, rows: int, apart: bool, slow_too: bool) -> str:
     needed, memory = contender.bytes_per_row * rows, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > memory * 0.7:
+    if needed > memory * (_ALONE if apart else _BESIDE):
         return f"needs {needed / 1e9:.0f} GB of memory, this machine has {memory / 1e9:.0f}"
-    return contender.why_not if rows > contender.max_rows else ""
+    return contender.why_not if rows > contender.max_rows and not slow_too else ""
 
 
 def _make(name: str, contender: Contender, flat: FlatIndex, folder: Path) -> tuple[Ask, Result]:
@@ -125,13 +141,18 @@ def _first_seconds(file: Path, seconds: float) -> float:
     return float(json.loads(file.read_text()))
 
 
+#: Queries asked before any is timed: what they read is then in memory.
+_WARMING = 3
+
+
 def _ask_all(
     contenders: Mapping[str, Ask], asked: Float32, k: int, cap_milliseconds: float
 ) -> tuple[dict[str, list[Ids]], dict[str, list[float]]]:
     found: dict[str, list[Ids]] = {name: [] for name in contenders}
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for ask in contenders.values():
-        ask(asked[0], k)  # warm
+        for query in asked[:_WARMING]:
+            ask(query, k)
     for query in asked:
         for name, ask in contenders.items():
             if sum(times[name]) > cap_milliseconds:
@@ -258,8 +279,11 @@ def _flat_ip(flat: FlatIndex, folder: Path) -> Ask:
     import faiss
 
     index = faiss.IndexFlatIP(DIMENSION)
-    for _, piece in _pieces(flat):
-        index.add(piece)
+    index.codes.resize(4 * DIMENSION * flat.rows)  # at once: add() would double what it has, over and over
+    index.ntotal = flat.rows
+    vectors = faiss.rev_swig_ptr(index.get_xb(), flat.rows * DIMENSION).reshape(flat.rows, DIMENSION)
+    for start, piece in _pieces(flat):
+        vectors[start : start + len(piece)] = piece
 
     def ask(query: Float32, k: int) -> Ids:
         faiss.omp_set_num_threads(os.cpu_count() or 1)
@@ -425,8 +449,7 @@ def draw(by_rows: Mapping[int, Sequence[Result]], file: Path) -> None:
     above.grid(alpha=0.3)
     below.grid(alpha=0.3)
     figure.legend(loc="outside right upper")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
+    plots.save(figure, file)
     pyplot.close(figure)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -54,6 +55,34 @@ def test_what_cannot_be_measured_says_why(monkeypatch, tmp_path):
     result = scale.measure(tmp_path, 1_000, ["hnswlib"], count=2)[0]
     assert result.why_not == "slow"
     assert "slow" in scale.table([result], 1_000).text()
+    monkeypatch.setitem(
+        scale.CONTENDERS, "hnswlib", scale.Contender(lambda flat, folder: None, bytes_per_row=10**12)
+    )
+    assert "GB of memory" in scale.measure(tmp_path, 1_000, ["hnswlib"], count=2, slow_too=True)[0].why_not
+
+
+def test_what_is_slow_to_build_is_measured_where_it_is_named(monkeypatch, tmp_path):
+    exact = scale.CONTENDERS["exact"].make
+    monkeypatch.setitem(scale.CONTENDERS, "graph", scale.Contender(exact, max_rows=10, why_not="slow"))
+    assert scale.measure(tmp_path, 1_000, ["graph"], count=2, slow_too=True)[0].recall == 1
+
+
+def test_one_after_another_finds_the_same_and_each_is_gone_before_the_next(monkeypatch, tmp_path):
+    there = []
+
+    class Index:
+        def __init__(self, flat):
+            assert not [one() for one in there if one() is not None]
+            there.append(weakref.ref(self))
+
+        def __call__(self, query, k):
+            return np.arange(k)
+
+    for name in ("first", "second"):
+        monkeypatch.setitem(scale.CONTENDERS, name, scale.Contender(lambda flat, folder: Index(flat)))
+    results = scale.measure(tmp_path, 1_000, ["first", "exact", "second"], count=5, apart=True)
+    assert [(one.name, len(one.milliseconds)) for one in results] == [("first", 5), ("exact", 5), ("second", 5)]
+    assert [one.recall == 1 for one in results] == [False, True, False]
 
 
 def test_filters_keep_the_count_and_the_recall(tmp_path):

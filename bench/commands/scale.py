@@ -15,9 +15,10 @@ GPU_SKIPPED = 77
 
 @click.command()
 @click.option("--rows", "sizes", default=[1_000_000], multiple=True, show_default=True, help="Frames; may repeat.")
-@click.option("--index", "names", multiple=True, help="Which contenders; without it all.")
+@click.option("--index", "names", multiple=True, help="Which contenders; without it all that build in good time.")
 @click.option("--queries", "count", default=100, show_default=True, help="Asked one by one, of all in turn.")
 @click.option("--cap", default=60.0, show_default=True, help="After so many seconds an index is asked no more.")
+@click.option("--apart", is_flag=True, help="Ask one after another: where together they outgrow the memory.")
 @click.option("--filters", default="", help='Instead: our indexes under filters, e.g. "1,0.1,0.01" of the videos.')
 @click.option("--plot", type=click.Path(path_type=Path), help="Also draw time and recall against size, as SVG.")
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder for frames and indexes.")
@@ -27,6 +28,7 @@ def scale(
     names: tuple[str, ...],
     count: int,
     cap: float,
+    apart: bool,
     filters: str,
     plot: Path | None,
     work: Path,
@@ -46,7 +48,9 @@ def scale(
             grid = timing.filter_table(timing.measure_filters(work, rows, ours, shares, count), rows)
         else:
             contenders = names or tuple(timing.CONTENDERS)
-            measured[rows] = timing.measure(work, rows, contenders, count, cap_seconds=cap, note=note)
+            measured[rows] = timing.measure(
+                work, rows, contenders, count, cap_seconds=cap, note=note, apart=apart, slow_too=bool(names)
+            )
             grid = timing.table(measured[rows], rows)
         click.echo(grid.text(markdown=style == "markdown"))
     if plot:
