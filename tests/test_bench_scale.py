@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 
-from bench import growth, scale, synthetic
+from bench import contenders, growth, scale, synthetic
 from bench.commands import bench
 from indexer.segments import load
 
@@ -50,20 +50,22 @@ def test_what_took_long_to_build_is_opened_again(tmp_path, name):
 
 def test_what_cannot_be_measured_says_why(monkeypatch, tmp_path):
     monkeypatch.setitem(
-        scale.CONTENDERS, "hnswlib", scale.Contender(lambda flat, folder: None, max_rows=10, why_not="slow")
+        contenders.CONTENDERS,
+        "hnswlib",
+        contenders.Contender(lambda flat, folder: None, max_rows=10, why_not="slow"),
     )
     result = scale.measure(tmp_path, 1_000, ["hnswlib"], count=2)[0]
     assert result.why_not == "slow"
     assert "slow" in scale.table([result], 1_000).text()
     monkeypatch.setitem(
-        scale.CONTENDERS, "hnswlib", scale.Contender(lambda flat, folder: None, bytes_per_row=10**12)
+        contenders.CONTENDERS, "hnswlib", contenders.Contender(lambda flat, folder: None, bytes_per_row=10**12)
     )
     assert "GB of memory" in scale.measure(tmp_path, 1_000, ["hnswlib"], count=2, slow_too=True)[0].why_not
 
 
 def test_what_is_slow_to_build_is_measured_where_it_is_named(monkeypatch, tmp_path):
-    exact = scale.CONTENDERS["exact"].make
-    monkeypatch.setitem(scale.CONTENDERS, "graph", scale.Contender(exact, max_rows=10, why_not="slow"))
+    exact = contenders.CONTENDERS["exact"].make
+    monkeypatch.setitem(contenders.CONTENDERS, "graph", contenders.Contender(exact, max_rows=10, why_not="slow"))
     assert scale.measure(tmp_path, 1_000, ["graph"], count=2, slow_too=True)[0].recall == 1
 
 
@@ -79,7 +81,7 @@ def test_one_after_another_finds_the_same_and_each_is_gone_before_the_next(monke
             return np.arange(k)
 
     for name in ("first", "second"):
-        monkeypatch.setitem(scale.CONTENDERS, name, scale.Contender(lambda flat, folder: Index(flat)))
+        monkeypatch.setitem(contenders.CONTENDERS, name, contenders.Contender(lambda flat, folder: Index(flat)))
     results = scale.measure(tmp_path, 1_000, ["first", "exact", "second"], count=5, apart=True)
     assert [(one.name, len(one.milliseconds)) for one in results] == [("first", 5), ("exact", 5), ("second", 5)]
     assert [one.recall == 1 for one in results] == [False, True, False]
@@ -94,7 +96,7 @@ def test_what_is_slow_is_asked_no_more_after_a_while(monkeypatch, tmp_path):
     def sleepy(flat, folder):
         return lambda query, k: time.sleep(0.02) or np.arange(k)
 
-    monkeypatch.setitem(scale.CONTENDERS, "slow", scale.Contender(sleepy))
+    monkeypatch.setitem(contenders.CONTENDERS, "slow", contenders.Contender(sleepy))
     slow, exact = scale.measure(tmp_path, 1_000, ["slow", "exact"], count=9, cap_seconds=0.05)
     assert len(slow.milliseconds) <= 3  # after 2 x 20 ms the cap may not be passed, after 3 it is
     assert len(exact.milliseconds) == 9

@@ -36,10 +36,11 @@ def scale(
 ) -> None:
     """Compare every kind of index at some sizes: build, memory, recall, time of one query."""
     from bench import scale as timing
+    from bench.contenders import CONTENDERS
 
-    unknown = set(names) - set(timing.CONTENDERS)
+    unknown = set(names) - set(CONTENDERS)
     if unknown:
-        raise InputError(f"no index is called {min(unknown)!r}", f"Choose of: {', '.join(timing.CONTENDERS)}")
+        raise InputError(f"no index is called {min(unknown)!r}", f"Choose of: {', '.join(CONTENDERS)}")
     measured = {}
     for rows in sizes:
         if filters:
@@ -47,7 +48,7 @@ def scale(
             ours = names or ("exact", "ivf-pq")
             grid = timing.filter_table(timing.measure_filters(work, rows, ours, shares, count), rows)
         else:
-            contenders = names or tuple(timing.CONTENDERS)
+            contenders = names or tuple(CONTENDERS)
             measured[rows] = timing.measure(
                 work, rows, contenders, count, cap_seconds=cap, note=note, apart=apart, slow_too=bool(names)
             )
