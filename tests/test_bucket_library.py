@@ -133,7 +133,7 @@ def vclip(capfd, monkeypatch):
     return run
 
 
-def test_every_command_takes_the_address(address, films, expected, vclip, monkeypatch):
+def test_every_command_takes_the_address(address, films, expected, vclip, monkeypatch, tmp_path):
     monkeypatch.setenv("VCLIP_LIBRARY", address)
     code, out, err = vclip("index", films)
     assert (code, err) == (0, "")
@@ -143,6 +143,8 @@ def test_every_command_takes_the_address(address, films, expected, vclip, monkey
     assert address in vclip("info")[1]
     assert "3.mp4" in vclip("list")[1]
     assert "0.mp4" in vclip("search", "red", "--library", address)[1]
+    assert vclip("search", "red", "--export", tmp_path / "red.edl")[0] == 0
+    assert "0.mp4" in (tmp_path / "red.edl").read_text()
     assert vclip("verify")[0] == 0
     assert vclip("reindex")[0] == 0
     assert vclip("remove", films / "0.mp4")[1].startswith("1 video removed (5 frames)")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import pytest
 from mcp import ClientSession, StdioServerParameters, stdio_client
 
 from tests.fakes import make_film, open_library
@@ -34,12 +35,14 @@ async def must_not_export_another_file(session, folder: Path, moments: list) -> 
         assert not list((folder / "clips").glob("*"))
 
 
-def test_an_assistant_searches_looks_and_exports(tmp_path):
+@pytest.mark.parametrize("scheme", ["", "s3"], ids=["folder", "bucket"])
+def test_an_assistant_searches_looks_and_exports(tmp_path, scheme, request):
+    where = request.getfixturevalue("address_on")(scheme) if scheme else str(tmp_path / "lib")
     make_film(tmp_path / "films" / "a.mp4", [("blue", 4), ("red", 6)])
-    open_library(tmp_path / "lib").index([tmp_path / "films"])
+    open_library(where).index([tmp_path / "films"])
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=["-c", SERVER, str(tmp_path / "lib")],
+        args=["-c", SERVER, where],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
