@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -131,6 +132,17 @@ def test_copied_clips_begin_at_a_keyframe_and_say_so(made, name, tmp_path):
     )
     assert numbers[-1] - wanted[-1] <= 6
     assert done.files[0].suffix == video.path.suffix
+
+
+def test_a_copy_from_the_start_of_a_cut_film_begins_at_the_keyframe_that_its_edit_list_hides(made, tmp_path):
+    video = made("mp4-edit-list")
+    done = clip(video.path, 0.0, 0.5, tmp_path, ExportOptions())
+    numbers = numbers_in(done.files[0])
+    # Frame 60 is the first one shown, the keyframe before it is frame 50: (60 - 50) / 25 s
+    assert numbers[:11] == list(range(50, 61))
+    assert 71 <= numbers[-1] <= 78
+    assert f"{done.files[0].name} begins 0.40 s before the moment, at the keyframe before it" in done.notes
+    assert times_in(done.files[0])[:3] == pytest.approx([0.0, 0.04, 0.08])
 
 
 def test_names_say_video_and_time(made, tmp_path):
@@ -369,6 +381,21 @@ def test_damage_inside_a_clip_is_said(made, tmp_path):
 
 
 # ---- real clips
+
+
+@pytest.mark.slow
+@needs_videos
+def test_the_start_and_the_middle_of_every_real_video_can_be_copied(tmp_path):
+    """The picture is the source's at the time that the note tells."""
+    for entry in real_clips():
+        path = VIDEOS / entry["file"]
+        frames, times = _small_frames(path)
+        for place in (0, len(times) // 2):
+            done = clip(path, times[place] + 0.004, times[min(place + 6, len(times) - 1)], tmp_path, ExportOptions())
+            copied, copied_times = _small_frames(done.files[0])
+            before = [float(said[1]) for note in done.notes if (said := re.search(r"begins (\S+) s before", note))]
+            wanted = min(range(len(copied_times)), key=lambda at: abs(copied_times[at] - sum(before)))
+            assert np.abs(copied[wanted] - frames[place]).mean() < 0.01, (path.name, place)
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ _MOST_REORDERED = 16
 """Frames that H.264 and HEVC may hold back."""
 _CLOCK_JUMP_SECONDS = 10.0
 _CLOCK_BACK_SECONDS = 1.0
+_SAME_SECONDS = 1e-6
 
 
 class StoredFrame(NamedTuple):
@@ -57,7 +58,7 @@ class Stretch:
     @functools.cached_property
     def starts_seconds(self) -> list[float]:
         """When the frames begin, in the order they are shown; those before the first one shown are left out."""
-        return sorted(frame.start_seconds for frame in self.frames if frame.start_seconds > -1e-6)
+        return sorted(frame.start_seconds for frame in self.frames if frame.start_seconds > -_SAME_SECONDS)
 
     @property
     def gapless_seconds(self) -> list[float]:
@@ -117,7 +118,7 @@ class FrameReader:
             self._jump(seconds - back)
             packets = self._read_on()
             first = next(packets, None)
-            if first is not None and (first[0].start_seconds <= seconds + 1e-6 or back > seconds):
+            if first is not None and (first[0].start_seconds <= seconds + _SAME_SECONDS or back > seconds):
                 return itertools.chain([first], packets)
             if back > seconds:
                 return iter(())
@@ -155,6 +156,9 @@ def timed_packets(
 ) -> Iterator[TimedPacket]:
     """Packets of one stream with their times; a clock that jumps in a broadcast is carried on.
 
+    What an edit list hides before the first frame shown is among them: the keyframe that the shown ones need. What it
+    hides later is not.
+
     Args:
         packets: from the demuxer, from wherever it stands on.
         info: of the video, whose first frame is time zero for sound too.
@@ -168,6 +172,8 @@ def timed_packets(
         if shown is None:  # a raw stream has no times
             shown = decode = count * step_seconds
             zero = zero or 0.0
+        if packet.is_discard and (zero is None or shown > zero - _SAME_SECONDS):
+            continue
         if zero is None:
             zero = shown
         if decode is not None and last is not None and _jumps(decode - last, info):
@@ -179,12 +185,12 @@ def timed_packets(
 
 
 def _full(packets: Iterable[Any]) -> Iterator[Any]:
-    """Packets with something in them that is shown."""
+    """Packets with something in them."""
     import av
 
     try:
         for packet in packets:
-            if packet.size and not packet.is_discard:
+            if packet.size:
                 yield packet
     except (av.FFmpegError, OSError):  # damaged from here on: what was read counts
         return
