@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import glob
 import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 
@@ -25,12 +27,19 @@ VIDEO_SUFFIXES = frozenset(
     )
 )
 
+#: Told of a folder that cannot be looked through, and why.
+OnUnreadable = Callable[[Path, str], None]
+
 _WHOLE_FILE_BYTES = 16 << 20
 _BLOCK_BYTES = 64 << 10
 _BLOCKS = 256
 
 
-def find_videos(paths: Sequence[str | os.PathLike[str]], exclude: Sequence[str] = ()) -> list[Path]:
+def find_videos(
+    paths: Sequence[str | os.PathLike[str]],
+    exclude: Sequence[str] = (),
+    on_unreadable: OnUnreadable = lambda folder, reason: None,
+) -> list[Path]:
     """Absolute paths of the video files that ``paths`` mean, sorted, each file once.
 
     A folder stands for the video files below it (by suffix; hidden names are left out; links are
@@ -40,15 +49,16 @@ def find_videos(paths: Sequence[str | os.PathLike[str]], exclude: Sequence[str] 
     Args:
         paths: what the user named.
         exclude: patterns of what to leave out.
+        on_unreadable: called with each folder that cannot be looked through; the others are.
 
     Raises:
-        InputError: a path that does not exist, a glob that matches nothing, a pattern that is none.
+        InputError: a path that does not exist or cannot be looked at, a glob that matches nothing, a pattern that is none.
     """
     ignores = Ignores(exclude)
     found: dict[tuple[int, int], Path] = {}
-    entered: set[tuple[int, int]] = set()
+    walk = functools.partial(_walk, entered=set(), ignores=ignores, on_unreadable=on_unreadable)
     for path in paths:
-        for file in sorted(_expand(Path(path).expanduser(), entered, ignores)):
+        for file in sorted(_expand(Path(path).expanduser(), walk)):
             if not ignores.leaves_out(file):
                 found.setdefault(_identity(file), file)
     return sorted(found.values())
@@ -59,29 +69,52 @@ def is_video_name(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
 
 
-def _expand(path: Path, entered: set[tuple[int, int]], ignores: Ignores) -> Iterator[Path]:
+def _expand(path: Path, walk: Callable[[Path], Iterator[Path]]) -> Iterator[Path]:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would also follow the user's links
-    if path.is_dir():
-        yield from _walk(path, entered, ignores)
-    elif os.path.lexists(path):
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
+        yield from walk(path)
+    elif _is_there(path):
         yield path
     else:
-        yield from _glob(path, entered, ignores)
+        yield from _glob(path, walk)
 
 
-def _glob(path: Path, entered: set[tuple[int, int]], ignores: Ignores) -> Iterator[Path]:
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError as error:
+        raise InputError(
+            f"{printable(path)} cannot be looked at: {error.strerror}", "Nothing was indexed"
+        ) from error
+    return True
+
+
+def _glob(path: Path, walk: Callable[[Path], Iterator[Path]]) -> Iterator[Path]:
     matches = glob.glob(str(path), recursive=True) if glob.has_magic(str(path)) else []  # noqa: PTH207
     if not matches:
         raise InputError(f"{printable(path)}: no such file or folder", "Check the path; nothing was indexed")
     for match in map(Path, matches):
-        if match.is_dir():
-            yield from _walk(match, entered, ignores)
+        if os.path.isdir(match):  # noqa: PTH112 - as above
+            yield from walk(match)
         elif match.suffix.lower() in VIDEO_SUFFIXES:
             yield match
 
 
-def _walk(folder: Path, entered: set[tuple[int, int]], ignores: Ignores) -> Iterator[Path]:
-    for base, folders, files in os.walk(folder, followlinks=True):
+def _walk(
+    folder: Path, entered: set[tuple[int, int]], ignores: Ignores, on_unreadable: OnUnreadable
+) -> Iterator[Path]:
+    def tell(error: OSError) -> None:
+        place = Path(error.filename)
+        if not isinstance(error, FileNotFoundError) and not ignores.leaves_out_folder(place):
+            on_unreadable(place, f"this folder cannot be looked through: {error.strerror}")
+
+    for base, folders, files in os.walk(folder, onerror=tell, followlinks=True):
+        if not os.access(base, os.X_OK):  # its names can be read, but nothing that they name
+            tell(PermissionError(errno.EACCES, os.strerror(errno.EACCES), base))
+            folders.clear()
+            continue
         identity = _identity(Path(base))
         if identity in entered or ignores.leaves_out_folder(Path(base)):  # a link that leads back, or named twice
             folders.clear()

@@ -72,6 +72,7 @@ class Watcher:
         self._is_known, self._on_note = is_known, on_note
         self._given: dict[Path, Signature] = {}
         self._growing: dict[Path, tuple[Signature, float]] = {}
+        self._unreadable: set[Path] = set()
         self._told: queue.SimpleQueue[Path] = queue.SimpleQueue()
         self._observer: Any = None
         self._places: object = None
@@ -131,19 +132,25 @@ class Watcher:
         """A path that the system named: a file, a folder that came, a list of what to leave out."""
         if path.name == FILE_NAME:
             self._scan([path.parent])
-        elif path.is_dir():
+        elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
             self._scan([path])
         elif is_video_name(path.name) and not Ignores(self._exclude).leaves_out(path):
             self._offer(path)
 
     def _scan(self, roots: Sequence[Path]) -> None:
         try:
-            found = find_videos([root for root in roots if root.exists()], self._exclude)
+            found = find_videos(list(filter(os.path.exists, roots)), self._exclude, self._note_unreadable)
         except InputError as error:  # a folder that went while it was looked through; the next scan tries again
             self._on_note(str(error))
             return
         for path in found:
             self._offer(path)
+
+    def _note_unreadable(self, folder: Path, reason: str) -> None:
+        """Once for each folder: every scan comes upon it again."""
+        if folder not in self._unreadable:
+            self._unreadable.add(folder)
+            self._on_note(f"{printable(folder)}: {reason}")
 
     def _offer(self, path: Path) -> None:
         try:

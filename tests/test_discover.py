@@ -70,6 +70,31 @@ def test_what_does_not_exist_is_said(folder, name):
         find_videos([folder, folder / name])
 
 
+def test_folders_that_cannot_be_looked_through_are_told_unless_left_out(folder, monkeypatch):
+    told = {}
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith(("sub", "deep")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert [path.name for path in find_videos([folder, folder / "sub"], (), told.__setitem__)] == [
+        "a.mp4",
+        "b.MKV",
+    ]
+    assert told == {folder / "sub": "this folder cannot be looked through: Permission denied"}
+    told.clear()
+    find_videos([folder], ("sub/",), told.__setitem__)
+    assert told == {}
+
+
+def test_a_path_that_cannot_be_looked_at_is_said(folder, monkeypatch):
+    with pytest.raises(InputError, match="cannot be looked at: File name too long"):
+        find_videos([folder / ("x" * 300)])
+
+
 def test_fingerprint_names_content_not_path(tmp_path):
     a, b, c = (tmp_path / n for n in "abc")
     a.write_bytes(b"film")

@@ -391,7 +391,9 @@ def test_the_start_and_the_middle_of_every_real_video_can_be_copied(tmp_path):
         path = VIDEOS / entry["file"]
         frames, times = _small_frames(path)
         for place in (0, len(times) // 2):
-            done = clip(path, times[place] + 0.004, times[min(place + 6, len(times) - 1)], tmp_path, ExportOptions())
+            done = clip(
+                path, times[place] + 0.004, times[min(place + 6, len(times) - 1)], tmp_path, ExportOptions()
+            )
             copied, copied_times = _small_frames(done.files[0])
             before = [float(said[1]) for note in done.notes if (said := re.search(r"begins (\S+) s before", note))]
             wanted = min(range(len(copied_times)), key=lambda at: abs(copied_times[at] - sum(before)))

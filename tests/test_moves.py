@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -142,3 +147,43 @@ def test_what_cannot_be_looked_at_is_not_pruned(library, drive):
     (drive / "deep").unlink()
     pruned = library.index([drive], settings=IndexSettings(prune=True)).pruned
     assert [note.path for note in pruned] == [drive / "deep" / "b.mp4"] == before[1:]
+
+
+PRUNE = """
+import json, sys
+from pathlib import Path
+from indexer.settings import IndexSettings
+from tests.fakes import open_library
+report = open_library(Path(sys.argv[1])).index([sys.argv[2]], settings=IndexSettings(prune=True))
+print(json.dumps(report.to_dict()))
+"""
+
+
+def give_up_roots_rights() -> None:
+    """In a child, before it starts: root too may then read and enter only what modes allow."""
+    drop_bound, read_and_write_all, read_and_enter_all = 24, 1, 2
+    for right in (read_and_write_all, read_and_enter_all):
+        ctypes.CDLL(None).prctl(drop_bound, right, 0, 0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root's rights are given up as Linux does it")
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111], ids=["none", "names only", "enter only"])
+def test_a_folder_that_cannot_be_looked_through_fails_and_keeps_its_videos(library, drive, mode):
+    before = paths(library)
+    (drive / "deep").chmod(mode)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", PRUNE, str(library.path), str(drive)],
+            preexec_fn=give_up_roots_rights,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        )
+    finally:
+        (drive / "deep").chmod(0o755)
+    report = json.loads(done.stdout)
+    assert report["failed"] == [
+        {"path": str(drive / "deep"), "note": "this folder cannot be looked through: Permission denied"}
+    ]
+    assert (report["missing"], report["pruned"], len(report["skipped"])) == ([], [], 1)
+    assert paths(library) == before

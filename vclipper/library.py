@@ -192,7 +192,8 @@ class Library:
         """
         settings = settings or IndexSettings()
         self._demand_tolerance(settings, fps)
-        files, roots = find_videos(paths, settings.exclude), absolute(paths)
+        unreadable: dict[Path, str] = {}
+        files, roots = find_videos(paths, settings.exclude, unreadable.__setitem__), absolute(paths)
         with self._workers(ray) as connection:
             # The machine that drives a cluster may have none of the devices that are named.
             self._make_or_require(model, fps, None if connection is None else "auto")
@@ -200,6 +201,7 @@ class Library:
                 if settings.index_type is not None:
                     index_choice.write_setting(self.storage, settings.index_type)
                 plan = make_plan(files, store.catalogue(), roots, settings.force, settings.prune, on_scan)
+                plan.failed += unreadable.items()
                 known = failures.Failures(self.storage, __version__, settings.shortcuts)
                 known.recall(plan, again=settings.force)
                 if connection is None:
