@@ -22,6 +22,7 @@ from indexer.container import (
 from indexer.discover import printable
 from indexer.errors import ContentError
 from indexer.keyframes import has_open_groups
+from indexer.matroska import missing_bytes
 from indexer.picture import displayed_size, is_hdr, orientation
 from indexer.video_types import DurationSource, VideoInfo
 
@@ -87,6 +88,7 @@ def _describe(path: Path, container: Any, stream: Any) -> VideoInfo:
         stream_index=stream.index,
         recorded_unix=recorded_unix(container, path),
         longest_seconds=longest_seconds,
+        missing_bytes=missing_bytes(path) if container_name == "matroska" else 0,
     )
 
 

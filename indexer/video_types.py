@@ -47,6 +47,7 @@ class VideoInfo:
         stream_index: which of the file's streams is decoded.
         recorded_unix: when it was recorded, see :func:`indexer.container.recorded_unix`.
         longest_seconds: no file of this size shows pictures for longer; times beyond are not believed.
+        missing_bytes: how many the file lacks of those that it says it has.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class VideoInfo:
     stream_index: int = 0
     recorded_unix: float | None = None
     longest_seconds: float = math.inf
+    missing_bytes: int = 0
 
 
 @dataclass(frozen=True)

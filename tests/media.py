@@ -267,6 +267,14 @@ def cut(path: Path, keep_fraction: float) -> None:
     path.write_bytes(data[: int(len(data) * keep_fraction)])
 
 
+def erase_matroska_duration(path: Path) -> None:
+    """Take the duration out of a Matroska file's head and tags, as some recorders write it."""
+    duration, void = b"\x44\x89\x88", b"\xec\x89\x88"  # an element of 8 bytes; one of 9 that means nothing
+    data = path.read_bytes()
+    assert data.count(duration) == 1
+    path.write_bytes(data.replace(duration, void).replace(b"DURATION", b"NOTHINGS"))
+
+
 def garble(path: Path, start_fraction: float, stop_fraction: float) -> None:
     """Overwrite a part of a file with noise."""
     data = bytearray(path.read_bytes())

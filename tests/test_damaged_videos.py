@@ -36,6 +36,31 @@ def test_a_file_cut_off_gives_what_is_there(name: str, tmp_path: Path) -> None:
     assert outcome.duration_seconds < 7
 
 
+@pytest.mark.parametrize("name", ["webm-vp9", "mkv-h264"])
+def test_a_cut_matroska_file_without_a_duration_is_partial(name: str, tmp_path: Path) -> None:
+    clip = media.make_named(name, tmp_path)
+    media.erase_matroska_duration(clip.path)
+    assert read_all(clip.path, 0.5)[1].complete
+    assert probe(clip.path).duration_source == "none"
+    size = clip.path.stat().st_size
+    media.cut(clip.path, 0.6)
+    numbers, outcome = read_all(clip.path, 0.5)
+    assert numbers[:-1] == clip.expected(0.5)[: len(numbers) - 1]
+    missing = size - clip.path.stat().st_size
+    assert outcome.reason.endswith(f"its last {missing} bytes are missing")
+    assert not outcome.complete
+
+
+def test_a_live_stream_cut_anywhere_is_whole(tmp_path: Path) -> None:
+    clip = media.make_named("webm-no-duration", tmp_path)
+    whole = clip.path.read_bytes()
+    # Between two clusters: a stream of unknown length may end after any of them.
+    clip.path.write_bytes(whole[: whole.rindex(bytes.fromhex("1f43b675"))])
+    numbers, outcome = read_all(clip.path, 0.5)
+    assert numbers == clip.expected(0.5)[: len(numbers)]
+    assert outcome.complete, outcome.reason
+
+
 def test_a_cut_transport_stream_gives_what_is_there(tmp_path: Path) -> None:
     clip = media.make_named("ts-h264", tmp_path)
     media.cut(clip.path, 0.6)
