@@ -108,15 +108,22 @@ def save(manifest: Manifest, where: Where) -> None:
 
 
 def exists(where: Where) -> bool:
-    """Whether there is a library."""
-    return at(where).exists(FILE_NAME)
+    """Whether there is a library.
+
+    Raises:
+        LibraryError: that may not be looked at.
+    """
+    try:
+        return at(where).exists(FILE_NAME)
+    except PermissionError as error:
+        raise _not_yours(where) from error
 
 
 def load(where: Where, name: str = FILE_NAME) -> Manifest:
     """Read ``library.json``, or its copy ``name``.
 
     Raises:
-        LibraryError: there is none.
+        LibraryError: there is none, or it may not be read.
         LibraryDamagedError: it cannot be read as one.
         LibraryMismatchError: a newer VClipper wrote it.
     """
@@ -131,6 +138,8 @@ def load(where: Where, name: str = FILE_NAME) -> Manifest:
         raise LibraryError(
             f"no library at {storage}", "Make one: vclip index FOLDER (or name it: --library DIR)"
         ) from None
+    except PermissionError as error:
+        raise _not_yours(where) from error
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise LibraryDamagedError(
             f"{storage}/{name} is damaged ({type(error).__name__}: {error})", REPAIR
@@ -141,3 +150,10 @@ def load(where: Where, name: str = FILE_NAME) -> Manifest:
             "Upgrade: pip install -U vclipper",
         )
     return manifest
+
+
+def _not_yours(where: Where) -> LibraryError:
+    return LibraryError(
+        f"the library at {at(where)} may not be read by you",
+        "Change its permissions, or name another: --library DIR",
+    )

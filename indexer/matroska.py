@@ -1,4 +1,4 @@
-"""What Matroska and WebM say of their own size: the only trace of a copy that was cut off where they tell no duration."""
+"""What Matroska and WebM say of their own size: tells of a copy that was cut off where they tell no duration."""
 
 from __future__ import annotations
 

@@ -158,9 +158,8 @@ def decode(
 def _outcome(info: VideoInfo, progress: DecodeProgress, decoder: DecoderName) -> DecodeOutcome:
     reason = _shortfall(info, progress.end_seconds)
     if not reason and info.missing_bytes:
-        reason = (
-            f"is cut off after {progress.end_seconds:.1f} seconds: its last {info.missing_bytes} bytes are missing"
-        )
+        where = f"{progress.end_seconds:.1f} seconds"
+        reason = f"is cut off after {where}: its last {info.missing_bytes} bytes are missing"
     if not reason and progress.damage:
         reason = f"{len(progress.damage)} damaged places, the first: {progress.damage[0]}"
     return DecodeOutcome(not reason, reason, progress.end_seconds, decoder)

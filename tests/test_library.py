@@ -29,6 +29,7 @@ from indexer.lock import is_held, writing
 from indexer.settings import IndexSettings
 from searcher.settings import SearchSettings
 from tests.fakes import ColourEncoder, make_film, make_three_films, open_library, picture, rows_of
+from tests.rights import needs_modes, run_with_modes
 from vclipper.library import Library, default_place
 
 SHARP = SearchSettings(method="vc1", postprocess="norm", threshold=0.8, fold=False)
@@ -578,6 +579,36 @@ def test_a_model_that_cannot_be_loaded_leaves_nothing_behind(films, tmp_path):
 def test_a_folder_with_other_things_is_not_made_a_library(films):
     with pytest.raises(LibraryError, match="is not a library"):
         open_library(films).index([films])
+
+
+COMMAND = """
+import sys
+from pathlib import Path
+from indexer.errors import LibraryError
+from vclipper.library import Library
+library = Library(Path(sys.argv[1]), "cpu", lambda name, device: print("a model is loaded"))
+for step in (lambda: library.index([sys.argv[2]]), library.videos):
+    try:
+        step()
+    except LibraryError as error:
+        print(error.message)
+"""
+
+
+@needs_modes
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        (0o555, ["LIB cannot be made: PARENT may not be written by you", "no library at LIB"]),
+        (0o000, ["the library at LIB may not be read by you"] * 2),
+    ],
+    ids=["read only", "closed"],
+)
+def test_a_place_that_may_not_be_used_is_one_line(films, tmp_path, mode, says):
+    (tmp_path / "closed").mkdir(mode)
+    said = run_with_modes(COMMAND, tmp_path / "closed" / "lib", films).splitlines()
+    places = {"LIB": str(tmp_path / "closed" / "lib"), "PARENT": str(tmp_path / "closed")}
+    assert said == [line.replace("LIB", places["LIB"]).replace("PARENT", places["PARENT"]) for line in says]
 
 
 def test_a_newer_schema_is_refused(filled):

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +12,7 @@ from indexer.errors import InputError
 from indexer.settings import IndexSettings
 from searcher.settings import SearchSettings
 from tests.fakes import load_fake, make_film, open_library, rows_of
+from tests.rights import needs_modes, run_with_modes
 from vclipper import cli
 
 SHARP = SearchSettings(method="vc1", postprocess="norm", threshold=0.8, fold=False)
@@ -159,29 +155,15 @@ print(json.dumps(report.to_dict()))
 """
 
 
-def give_up_roots_rights() -> None:
-    """In a child, before it starts: root too may then read and enter only what modes allow."""
-    drop_bound, read_and_write_all, read_and_enter_all = 24, 1, 2
-    for right in (read_and_write_all, read_and_enter_all):
-        ctypes.CDLL(None).prctl(drop_bound, right, 0, 0, 0)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="root's rights are given up as Linux does it")
+@needs_modes
 @pytest.mark.parametrize("mode", [0o000, 0o444, 0o111], ids=["none", "names only", "enter only"])
 def test_a_folder_that_cannot_be_looked_through_fails_and_keeps_its_videos(library, drive, mode):
     before = paths(library)
     (drive / "deep").chmod(mode)
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", PRUNE, str(library.path), str(drive)],
-            preexec_fn=give_up_roots_rights,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
-        )
+        report = json.loads(run_with_modes(PRUNE, library.path, drive))
     finally:
         (drive / "deep").chmod(0o755)
-    report = json.loads(done.stdout)
     assert report["failed"] == [
         {"path": str(drive / "deep"), "note": "this folder cannot be looked through: Permission denied"}
     ]

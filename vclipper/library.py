@@ -341,6 +341,8 @@ class Library:
     def _refuse_strange_place(self) -> None:
         if isinstance(self.storage, Folder) and self.storage.path.is_file():
             raise LibraryError(f"{self.storage} is a file", "Name a folder for the library: --library DIR")
+        if isinstance(self.storage, Folder):
+            _demand_writable(self.storage.path)
         if not self.storage.is_empty() and not has_been_written(self.storage):
             raise LibraryError(
                 f"{self.storage} holds other files and is not a library",
@@ -686,6 +688,15 @@ def default_place() -> str:
     from platformdirs import user_data_path
 
     return os.fspath(user_data_path("vclipper") / "library")
+
+
+def _demand_writable(folder: Path) -> None:
+    """Refuse a folder that may not be made or written: known before a model is loaded for it."""
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not (os.path.isdir(nearest) and os.access(nearest, os.W_OK | os.X_OK)):  # noqa: PTH112 - raises nothing
+        reason = "may not be written by you" if os.path.isdir(nearest) else "is no folder"  # noqa: PTH112
+        where = "" if nearest == folder else f"{printable(folder)} cannot be made: "
+        raise LibraryError(f"{where}{printable(nearest)} {reason}", "Name another folder: --library DIR")
 
 
 def _as_it_lies(moment: Moment, present: Path | None) -> Moment:

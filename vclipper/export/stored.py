@@ -156,8 +156,8 @@ def timed_packets(
 ) -> Iterator[TimedPacket]:
     """Packets of one stream with their times; a clock that jumps in a broadcast is carried on.
 
-    What an edit list hides before the first frame shown is among them: the keyframe that the shown ones need. What it
-    hides later is not.
+    What an edit list hides before the first frame shown is among them: the keyframe that the shown ones need.
+    What it hides later is not.
 
     Args:
         packets: from the demuxer, from wherever it stands on.
