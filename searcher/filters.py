@@ -6,6 +6,8 @@ Nothing is filtered afterwards, so the answer is as long and as exact as without
 from __future__ import annotations
 
 import fnmatch
+import glob
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -131,9 +133,14 @@ def _lies_in(path: str, pattern: str) -> bool:
 def _expression(pattern: str) -> re.Pattern[str]:
     """The whole path, its end, or a folder on its way."""
     bare = pattern.rstrip("/") or "/"
-    here = str(Path(bare).expanduser().absolute())
+    here = _absolute(bare)
     globs = (bare, f"*/{bare}", f"{bare}/*", f"*/{bare}/*", here, f"{here}/*")
     return re.compile("|".join(fnmatch.translate(one) for one in globs))
+
+
+def _absolute(pattern: str) -> str:
+    """As seen from the current folder, whose own name is no pattern; ``..`` is resolved, wildcards stay."""
+    return os.path.normpath(Path(glob.escape(str(Path.cwd())), Path(pattern).expanduser()))
 
 
 def _day(unix: float | None) -> str:

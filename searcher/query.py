@@ -2,7 +2,7 @@
 
 ::
 
-    query := sum [ "then" sum [ "within" NUMBER "s" ] ]
+    query := sum [ "then" sum [ "within" NUMBER [ "s" ] ] ]
     sum   := [ "-" ] term { ( "+" | "-" ) term }
     term  := [ NUMBER ":" ] ( "quoted words" | picture file | words )
 
@@ -33,7 +33,8 @@ _QUOTES = {'"': '"', "“": "”", "„": "“"}
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?)\s*:(?!\d|//)\s*")
 _OPERATOR = re.compile(r"\s+([+-])(?=\s|$)")
 _THEN = re.compile(r"\s+then(?=\s|$)", re.IGNORECASE)
-_WITHIN = re.compile(r"\s+within\s+(\d+(?:\.\d+)?)\s*s(?:econds)?\s*$", re.IGNORECASE)
+_WITHIN = re.compile(r"\s+within\s+(\d+(?:\.\d+)?)\s*(?:s|seconds)?\s*$", re.IGNORECASE)
+_OTHER_WITHIN = re.compile(r"\s+within(?=\s|$)", re.IGNORECASE)
 _WORDS_END = re.compile(r"\s+[+-](?=\s|$)")
 
 
@@ -101,6 +102,8 @@ class _Reader:
             return Query(first)
         second = self._sum()
         within = self._take(_WITHIN)
+        if not within and self._take(_OTHER_WITHIN):
+            raise self._error("a number of seconds is missing, as in: within 30 s", self._at)
         self._demand_end()
         return Query(first, second, float(within.group(1))) if within else Query(first, second)
 

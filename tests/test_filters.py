@@ -56,6 +56,16 @@ def test_a_folder_as_the_shell_completes_it(tmp_path, monkeypatch):
     assert not VideoFilter("./b").matches(inside)
 
 
+@pytest.mark.parametrize(
+    "within", ["../up", "../up/*.mp4", "../*/b.mp4", "../../[[]x]/up", "./../up/b.mp4", "../up/../up/"]
+)
+def test_a_path_that_leads_up(within, tmp_path, monkeypatch):
+    (tmp_path / "[x]" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "[x]" / "here")
+    assert VideoFilter(within).matches(video(9, str(tmp_path / "[x]" / "up" / "b.mp4")))
+    assert not VideoFilter(within).matches(video(9, str(tmp_path / "[x]" / "upper" / "c.mp4")))
+
+
 def test_every_path_of_a_video_counts():
     two = VideoRow(4, "4", (Path("/a/x.mp4"), Path("/b/y.mp4")), 1, 2.0)
     assert VideoFilter("/b").matches(two)

@@ -44,7 +44,8 @@ def test_then():
     assert parse('"a dog" + ball.jpg then 2:"a cat" - snow') == Query(
         (Term("a dog"), Term("ball.jpg", True)), (Term("a cat", weight=2), Term("snow", weight=-1))
     )
-    assert parse('"a dog" then "a cat" within 2.5 seconds').within_seconds == 2.5
+    for seconds in ("2.5 seconds", "2.5 s", "2.5s", "2.5"):
+        assert parse(f'"a dog" then "a cat" within {seconds}').within_seconds == 2.5
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,8 @@ def test_then():
         ('"a dog" then', "words or a picture are missing"),
         ("0:dog", "a weight of 0"),
         ('"a" then "b" then "c"', r"expected \+"),
+        ('"a" then "b" within 2 min', "at character 20: a number of seconds is missing, as in: within 30 s"),
+        ('"a" then "b" within', "a number of seconds is missing"),
     ],
 )
 def test_errors_point_at_the_place(text, says):
