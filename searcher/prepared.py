@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from indexer.vectors import Float32
-from searcher.structure import Floats, Part, Places, parts_of
+from searcher.structure import Floats, Likeness, Part, Places, parts_of
 from searcher.whitening import Whitening
 
 #: Lengths of the stretches that are compared as a whole, the shortest first.
@@ -133,20 +133,12 @@ def _whitened(
 
 def _lengths(part: Part, cosines: Float32, n: int, period_seconds: float) -> Float32:
     """Lengths of the sums of the vectors of the stretches around the frames of a part: (3, frames)."""
-    around = _around(part, n, period_seconds)
-    squares = np.einsum("ij,ij->i", around @ cosines, around)
-    lengths: Float32 = np.sqrt(np.maximum(squares, _TINY)).reshape(len(STRETCHES_SECONDS), -1)
-    return lengths
-
-
-@lru_cache(maxsize=64)
-def _around(part: Part, n: int, period_seconds: float) -> Float32:
-    """Which frames of a part belong to the stretches around its own, 1 or 0: (3 * frames, high - low)."""
     half = np.array(half_widths(period_seconds))[:, None]
     first, end = stretches_around(np.arange(part.first, part.end), half, 0, n)
-    places = np.arange(part.low, part.high)
-    inside = (places >= first[:, :, None]) & (places < end[:, :, None])
-    return inside.reshape(-1, len(places)).astype(np.float32)
+    low, high = int(first.min()), int(end.max())
+    near = slice(low - part.low, high - part.low)  # stretches reach less far than combined frames
+    squares = Likeness.of(cosines[near, near], low).between(first, end, first, end)
+    return np.sqrt(np.maximum(squares, _TINY)).astype(np.float32)
 
 
 def _band(part: Part, cosines: Float32, n: int, period_seconds: float) -> Float32:

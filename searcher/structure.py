@@ -71,7 +71,7 @@ class Likeness:
         return self.sums.nbytes
 
     def between(self, a: Places, b: Places, c: Places, d: Places) -> Floats:
-        """Sum of the cosines of frames ``a`` up to ``b`` with frames ``c`` up to ``d``, (m,) each → (m,)."""
+        """Sum of the cosines of frames ``a`` up to ``b`` with frames ``c`` up to ``d``, all of one shape."""
         a, b = (a - self.offset) * self.row + self.base, (b - self.offset) * self.row + self.base
         c, d = c - self.offset, d - self.offset
         at = self.sums.take

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 from typing import NamedTuple
 
@@ -256,6 +257,26 @@ def test_frames_near_each_other_are_kept_whole(n):
     for frame in range(n):
         start = max(0, min(frame - 76, n - 153))
         assert np.allclose(kept[frame], vectors[start : start + 153] @ vectors[frame], atol=1e-6)
+
+
+@given(st.integers(1, 900), st.sampled_from([0.25, 0.7, 2.0, 17.0, 100.0]), st.integers(0, 1000))
+def test_lengths_are_those_of_the_sums_of_the_vectors(n, period, seed):
+    vectors = unit(np.random.default_rng(seed).standard_normal((n, 5)))
+    kept = made_of(vectors, period).prepared.spaces[0].lengths
+    for lengths, seconds in zip(kept, STRETCHES_SECONDS, strict=True):
+        half = int(seconds / period / 2)
+        sums = [vectors[max(0, i - half) : i + half + 1].sum(axis=0) for i in range(n)]
+        assert np.allclose(lengths, np.linalg.norm(sums, axis=1), rtol=1e-5, atol=1e-4)
+
+
+def test_nothing_but_what_is_kept_of_videos_stays_in_memory():
+    videos = [unit(np.random.default_rng(n).standard_normal((n, 4))) for n in (1200, 1300, 1400)]
+    made_of(videos[0][:50])  # what is made once for all videos
+    tracemalloc.start()
+    kept = [Prepared.of(vectors, 0.5, None) for vectors in videos]  # 10 minutes each
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < sum(one.nbytes for one in kept) + 1e6
 
 
 def test_a_video_that_shows_much_has_a_higher_level_of_chance():
