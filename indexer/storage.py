@@ -47,11 +47,13 @@ SERVICES = {
 }
 
 
-_DISK_ERRORS = {
-    errno.ENOSPC: "no space is left on its drive",
-    errno.EDQUOT: "your quota on its drive is used up",
-    errno.EROFS: "its drive cannot be written",
-    errno.EIO: "its drive reports an error",
+_KEPT = "Mend that, then run it again: what was finished is kept"
+#: What a drive reports → what that is, in words, and what to do next. What cannot be read is mended from what can.
+_DISK_ERRORS: Mapping[int, tuple[type[LibraryError], str, str]] = {
+    errno.ENOSPC: (LibraryError, "no space is left on its drive", _KEPT),
+    errno.EDQUOT: (LibraryError, "your quota on its drive is used up", _KEPT),
+    errno.EROFS: (LibraryError, "its drive cannot be written", _KEPT),
+    errno.EIO: (LibraryDamagedError, "its drive reports an error", f"Mend that. {REPAIR}"),
 }
 
 
@@ -114,11 +116,9 @@ class Folder:
 
     def failure(self, error: BaseException) -> LibraryError | None:
         """What the drive reports in an error of whichever library; None where it is of another kind."""
-        for number, words in _DISK_ERRORS.items():
+        for number, (kind, words, hint) in _DISK_ERRORS.items():
             if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
-                if number == errno.EIO:  # what cannot be read is lost: it is mended from what can
-                    return LibraryDamagedError(f"{self}: {words}", f"Mend that. {REPAIR}")
-                return LibraryError(f"{self}: {words}", "Mend that, then run it again: what was finished is kept")
+                return kind(f"{self}: {words}", hint)
         return None
 
 

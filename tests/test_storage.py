@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from indexer import lease, manifest
-from indexer.errors import InputError, LibraryError, LibraryLockedError
+from indexer.errors import InputError, LibraryDamagedError, LibraryError, LibraryLockedError
 from indexer.lock import has_been_written, holder, is_held, writing
 from indexer.manifest import Manifest
 from indexer.storage import Bucket, Folder, at
@@ -282,3 +284,19 @@ def test_only_what_a_store_says_is_taken_for_its_failure(s3):
     assert Bucket(s3).failure(RuntimeError("the hub timed out")) is None
     text = "lance error: Generic S3 error: Error performing GET http://x in 1s - HTTP error: timed out"
     assert "cannot be reached" in str(Bucket(s3).failure(RuntimeError(text)))
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "says"),
+    [
+        (errno.ENOSPC, LibraryError, "no space is left on its drive. Mend that, then run it again"),
+        (errno.EIO, LibraryDamagedError, "its drive reports an error. Mend that. .*vclip repair"),
+        (errno.ENOENT, None, ""),
+    ],
+)
+def test_what_a_drive_reports_is_said(tmp_path, number, kind, says):
+    """As Python raises it, and as Rust says it."""
+    for error in (OSError(number, "x"), RuntimeError(f"lance error: {os.strerror(number)} (os error {number})")):
+        found = Folder(tmp_path).failure(error)
+        assert type(found) is (kind or type(None))
+        assert kind is None or re.search(f"^{tmp_path}: {says}", str(found))
