@@ -286,19 +286,20 @@ def failures_said(storage: Storage) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def damage_said(storage: Storage, what: str) -> Iterator[None]:
+def damage_said(storage: Storage, what: str, with_reason: bool = False) -> Iterator[None]:
     """Whatever LanceDB raises, panics of its Rust core included, as errors that callers know.
 
     Raises:
         LibraryError: what the drive or the store reports.
-        LibraryDamagedError: ``what``, for all else.
+        LibraryDamagedError: ``what``, for all else; ``with_reason``: and what LanceDB says.
     """
     try:
         yield
     except (VClipperError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
-        raise storage.failure(error) or LibraryDamagedError(what, REPAIR) from error
+        reason = f": {first_line(error)[:200]}" if with_reason else ""
+        raise storage.failure(error) or LibraryDamagedError(f"{what}{reason}", REPAIR) from error
 
 
 def _objects(uri: str) -> Any:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.errors import REPAIR, LibraryDamagedError, first_line
-from indexer.storage import Storage
+from indexer.storage import Storage, damage_said
 from indexer.vectors import Float16, Float32
 
 if TYPE_CHECKING:
@@ -65,11 +64,8 @@ class TableSearch:
         if where:
             asked = asked.where(where, prefilter=True)
         asked = asked.select(["video_id", "frame_index", "vector", "_distance"])
-        try:
+        with damage_said(self._storage, "LanceDB cannot search its table of frames", with_reason=True):
             found = asked.to_arrow()
-        except Exception as error:  # LanceDB raises RuntimeError and OSError, whatever is missing
-            what = f"LanceDB cannot search its table of frames: {first_line(error)[:200]}"
-            raise self._storage.failure(error) or LibraryDamagedError(what, REPAIR) from error
         owners, frames = (found.column(name).to_numpy() for name in ("video_id", "frame_index"))
         return Nearest(owners, frames.astype(np.int64), matrix(found.column("vector"), self._dimension))
 

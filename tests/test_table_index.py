@@ -369,3 +369,13 @@ def test_purge_and_repair_make_it_anew(tmp_path, films):
     library.repair()
     assert open_library(tmp_path / "lib").verify() == []
     assert no_vectors_on_disk(library.path)
+
+
+def test_a_table_that_cannot_be_searched_is_named_with_the_reason(tmp_path):
+    store = filled(tmp_path, VIDEOS[:5])
+    index = table_index.follow(Folder(tmp_path), store, store.videos())
+    (data,) = (tmp_path / "tables" / "frames.lance" / "data").iterdir()
+    data.unlink()
+    says = rf"cannot search its table of frames: .*{data.name}.*vclip repair"
+    with pytest.raises(LibraryDamagedError, match=says):
+        index.search(QUERIES, 5)
