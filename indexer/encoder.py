@@ -249,12 +249,11 @@ def _demand_safetensors(model: str) -> None:
 
 
 def _split(model: str) -> tuple[str, str | None]:
-    """``NAME/PRETRAINED`` → both, checked against OpenCLIP's list."""
+    """``NAME/PRETRAINED`` → both; a folder or a repository has one name."""
     if model.startswith(LOCAL):
         return f"{LOCAL}{Path(model[len(LOCAL) :]).expanduser()}", None
     if model.startswith(HUB):
         return model, None
-    demand_model(model)
     architecture, _, pretrained = model.partition("/")
     return architecture, pretrained
 
