@@ -24,7 +24,7 @@ def list_models() -> list[str]:
     """``NAME/PRETRAINED`` of every published OpenCLIP model."""
     try:
         found = list(_names_in_source(_folder() / "pretrained.py"))
-    except (AttributeError, KeyError, OSError, SyntaxError):
+    except (AttributeError, KeyError, OSError, SyntaxError, TypeError, ValueError):
         found = []
     return sorted(found or _names_when_imported())
 

@@ -122,8 +122,18 @@ def test_names_read_from_the_source_are_those_that_open_clip_lists():
     assert list_models() == sorted("/".join(pair) for pair in open_clip.list_pretrained())
 
 
-def test_where_the_source_reads_otherwise_open_clip_is_asked(monkeypatch):
-    monkeypatch.setattr("ast.parse", lambda text: (_ for _ in ()).throw(SyntaxError("in a later version")))
+@pytest.mark.parametrize(
+    "source",
+    [
+        "type _Tags = [",  # a syntax that this Python does not know
+        "_PRETRAINED = {**_RN50}",
+        "_RN50 = dict(openai=1)\n_PRETRAINED = {name('RN50'): _RN50}",
+        "_PRETRAINED = {'RN50': tags()[0]}",
+    ],
+)
+def test_where_the_source_reads_otherwise_open_clip_is_asked(monkeypatch, tmp_path, source):
+    (tmp_path / "pretrained.py").write_text(source)
+    monkeypatch.setattr("indexer.model_names._folder", lambda: tmp_path)
     assert "ViT-B-32/laion2b_s34b_b79k" in list_models()
 
 
