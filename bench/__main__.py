@@ -1,5 +1,6 @@
-"""``python -m bench``: the bench without installing the ``vclip`` command."""
+"""``python -m bench``: ``vclip bench`` without installing the command."""
 
-from bench.commands import main
+from vclipper.cli import main
+from vclipper.commands.bench import bench
 
-main()
+main(bench, "python -m bench")

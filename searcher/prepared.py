@@ -138,7 +138,8 @@ def _lengths(part: Part, cosines: Float32, n: int, period_seconds: float) -> Flo
     low, high = int(first.min()), int(end.max())
     near = slice(low - part.low, high - part.low)  # stretches reach less far than combined frames
     squares = Likeness.of(cosines[near, near], low).between(first, end, first, end)
-    return np.sqrt(np.maximum(squares, _TINY)).astype(np.float32)
+    lengths: Float32 = np.sqrt(np.maximum(squares, _TINY)).astype(np.float32)
+    return lengths
 
 
 def _band(part: Part, cosines: Float32, n: int, period_seconds: float) -> Float32:

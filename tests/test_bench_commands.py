@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.commands import bench
 from indexer.errors import InputError
 from searcher.settings_file import read_settings
 from tests.bench_data import write_small_dataset
+from vclipper.commands.bench import bench
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def invoke(*arguments: object) -> Result:
 
 def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from bench.commands import bench; "
+        "import sys; from vclipper.commands.bench import bench; "
         "print(sorted(bench.commands)); "
         "print([m for m in ('numpy', 'scipy', 'torch', 'optuna', 'matplotlib', 'lancedb') if m in sys.modules])"
     )
@@ -141,8 +141,26 @@ def test_a_source_is_demanded(tmp_path: Path, arguments: tuple[str, ...], proble
     assert problem in str(error.value)
 
 
-def test_known_errors_become_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench", "score", str(tmp_path / "a"), str(tmp_path / "b")]
+def run_module(*arguments: object) -> tuple[int, str]:
+    """``python -m bench``: its exit code and what it says on stderr."""
+    command = [sys.executable, "-m", "bench", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr == f"bench: {tmp_path / 'b'} does not exist\n"
+    return done.returncode, done.stderr
+
+
+def test_known_errors_become_one_line(tmp_path: Path) -> None:
+    said = run_module("score", tmp_path / "a", tmp_path / "b")
+    assert said == (1, f"bench: {tmp_path / 'b'} does not exist\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["plot"], "there is no command 'plot'. Near it: plots. All: python -m bench --help"),
+        (["score", "--jso"], "score has no option --jso. Near it: --json. All: python -m bench score --help"),
+        (["fit", "--folds", "x"], "--folds: 'x' is not a whole number. More: python -m bench fit --help"),
+        (["--nope"], "python -m bench has no option --nope. All: python -m bench --help"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(arguments: list[str], says: str) -> None:
+    assert run_module(*arguments) == (2, f"bench: {says}\n")

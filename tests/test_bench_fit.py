@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from bench.ablation import ablation
-from bench.commands import bench
 from bench.cost import milliseconds
 from bench.curves import CurveSet
 from bench.datasets import Dataset, Query
@@ -27,6 +26,7 @@ from indexer.errors import InputError
 from searcher.rankers import CURVE_FEATURES, FEATURES, load_rankers
 from searcher.settings import SearchSettings
 from searcher.similarity import Curve
+from vclipper.commands.bench import bench
 
 QUICK = Fitting(epochs=2, networks=1, hidden=2)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bench import contenders, growth, scale, synthetic
-from bench.commands import bench
 from indexer.segments import load
+from vclipper.commands.bench import bench
 
 
 def test_synthetic_frames_have_the_structure_they_claim():

@@ -18,6 +18,7 @@ from vclipper.commands.export import export
 from vclipper.commands.index import INTERRUPTED, index
 from vclipper.commands.keep import info, list_videos, models, reindex, relink, remove, repair, verify
 from vclipper.commands.mcp import mcp
+from vclipper.commands.options import WholeSentences
 from vclipper.commands.search import search
 from vclipper.commands.serve import serve
 from vclipper.commands.show import show
@@ -47,11 +48,8 @@ COMMANDS = (
 #: each part waits for a core of its own: 25 ms in place of 0.1.
 SEARCHING = frozenset({"search", "show", "serve", "mcp"})
 
-#: A whole sentence: what is longer than the terminal's line is wrapped, not cut.
-_LONGEST_HELP = 200
 
-
-class _Commands(click.Group):
+class _Commands(WholeSentences):
     """Commands in the order of use; ``bench`` is imported when it is asked for."""
 
     LAZY: ClassVar = {"bench": "Score, tune and time: everything that prints a figure."}
@@ -61,18 +59,12 @@ class _Commands(click.Group):
         return [*self.commands, *self.LAZY]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command, ``bench`` from its own package."""
+        """A command; ``bench`` is imported now."""
         if cmd_name == "bench":
-            from bench.commands import bench
+            from vclipper.commands.bench import bench
 
             return bench
         return super().get_command(ctx, cmd_name)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Names and one line each, without importing the lazy ones."""
-        rows = [(name, command.get_short_help_str(_LONGEST_HELP)) for name, command in self.commands.items()]
-        with formatter.section("Commands"):
-            formatter.write_dl([*rows, *self.LAZY.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -93,11 +85,11 @@ for _command in COMMANDS:
     cli.add_command(_command)
 
 
-def main() -> None:
+def main(group: click.Group = cli, program: str = "vclip") -> None:
     """Run the command line; every known error becomes one line and exit code 1."""
     logging.getLogger().setLevel(logging.CRITICAL)  # OpenCLIP logs what the errors below say again
     _show_notes()
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], group, program))
 
 
 def _show_notes() -> None:
@@ -114,20 +106,21 @@ class _Notes(logging.Handler):
         click.echo(f"vclip: {record.getMessage()}", err=True)
 
 
-def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code: 0, 1 (known error), 2 (usage), 130 (Ctrl-C)."""
+def run(arguments: list[str], group: click.Group = cli, program: str = "vclip") -> int:
+    """Run one command of ``group`` and return its exit code: 0, 1 (known error), 2 (usage), 130 (Ctrl-C)."""
+    name = program.split()[-1]
     try:
-        return int(cli.main(args=arguments, prog_name="vclip", standalone_mode=False) or 0)
+        return int(group.main(args=arguments, prog_name=program, standalone_mode=False) or 0)
     except click.exceptions.Exit as request:
         return request.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
     except click.ClickException as error:
-        click.echo(refusal(error, arguments), err=True)
+        click.echo(f"{name}: {refusal(error, program, arguments)}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("vclip: interrupted", err=True)
+        click.echo(f"{name}: interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:  # `vclip list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -135,13 +128,13 @@ def run(arguments: list[str]) -> int:
     except VClipperError as error:
         if os.environ.get(DEBUG):
             raise
-        click.echo(f"vclip: {as_typed(error, cli.commands, arguments)}", err=True)
+        click.echo(f"{name}: {as_typed(error, group.commands, arguments)}", err=True)
         return 1
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
         first_line = (str(error).splitlines() or [""])[0]
-        click.echo(f"vclip: unexpected {type(error).__name__}: {first_line} ({DEBUG}=1 shows where)", err=True)
+        click.echo(f"{name}: unexpected {type(error).__name__}: {first_line} ({DEBUG}=1 shows where)", err=True)
         return 1
 
 

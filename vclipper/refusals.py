@@ -16,16 +16,18 @@ _PLAIN = {
 }
 
 
-def refusal(error: click.ClickException, arguments: Sequence[str]) -> str:
-    """What click refuses, as ``vclip: WHAT. WHAT TO DO NEXT``.
+def refusal(error: click.ClickException, program: str, arguments: Sequence[str]) -> str:
+    """What click refuses, as ``WHAT. WHAT TO DO NEXT``.
 
     Args:
-        error: as click raised it. arguments: the whole command line, for what an error does not say.
+        error: as click raised it. program: what was run, such as ``vclip``.
+        arguments: the whole command line, for what an error does not say.
     """
     context = error.ctx if isinstance(error, click.UsageError) else None
-    path = context.command_path if context else " ".join(["vclip", *arguments[:1]])
-    what, then = _what_and_then(error, context, path, arguments)
-    return " ".join(f"vclip: {what}. {then}".split())
+    path = context.command_path if context else " ".join([program, *arguments[:1]])
+    command = path.removeprefix(program).strip()
+    what, then = _what_and_then(error, context, path, command, arguments)
+    return " ".join(f"{what}. {then}".split())
 
 
 def as_typed(
@@ -43,17 +45,17 @@ def as_typed(
 
 
 def _what_and_then(
-    error: click.ClickException, context: click.Context | None, path: str, arguments: Sequence[str]
+    error: click.ClickException, context: click.Context | None, path: str, command: str, arguments: Sequence[str]
 ) -> tuple[str, str]:
-    name, more = path.removeprefix("vclip").strip(), f"{path} --help"
+    more = f"{path} --help"
     if isinstance(error, click.NoSuchCommand):
-        what = f"there is no command {' '.join([name, error.command_name]).strip()!r}"
+        what = f"there is no command {' '.join([command, error.command_name]).strip()!r}"
         return what, f"{_near(error.possibilities)}All: {more}"
     if isinstance(error, click.NoSuchOption):
-        return _no_such_option(error, path, arguments)
+        return _no_such_option(error, path, command, arguments)
     if isinstance(error, click.MissingParameter):
         usage = _usage(context, path, error.param)
-        return f"{name} needs {_called(error.param, arguments)}", f"Write: {usage}; more: {more}"
+        return f"{command} needs {_called(error.param, arguments)}", f"Write: {usage}; more: {more}"
     if isinstance(error, click.BadParameter):
         return f"{_called(error.param, arguments)}: {_sentence(error.message)}", f"More: {more}"
     if isinstance(error, click.BadOptionUsage) and "requires" in error.message:
@@ -61,13 +63,15 @@ def _what_and_then(
     return _sentence(error.format_message()), f"Write: {_usage(context, path)}; more: {more}"
 
 
-def _no_such_option(error: click.NoSuchOption, path: str, arguments: Sequence[str]) -> tuple[str, str]:
+def _no_such_option(
+    error: click.NoSuchOption, path: str, command: str, arguments: Sequence[str]
+) -> tuple[str, str]:
     """Words that begin with a dash are taken for options unless ``--`` stands before them."""
     typed = next((one for one in arguments if one.startswith(error.option_name)), error.option_name)
     words = f"{path} -- {shlex.quote(typed)}"
     if any(character.isspace() for character in typed):
         return f"{typed!r} begins with a dash, as options do", f"Put -- before words: {words}"
-    what, all_options = f"{path.removeprefix('vclip ')} has no option {typed}", f"All: {path} --help"
+    what, all_options = f"{command or path} has no option {typed}", f"All: {path} --help"
     takes_words = error.ctx and any(isinstance(one, click.Argument) for one in error.ctx.command.params)
     if typed.startswith("--") or not takes_words:
         return what, _near(error.possibilities) + all_options

@@ -25,6 +25,9 @@ _DEFAULT_WORDS = {
 }
 _GREEK = {"λ": "--lambda", "β": "--beta", "α": "--alpha", "p": "-p", "M": "-M"}
 
+#: Longer than any command's first sentence.
+_LONGEST_HELP = 200
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -108,6 +111,25 @@ def needs(extra: str, *modules: str) -> Iterator[None]:
         if error.name is None or error.name.split(".")[0] not in modules:
             raise
         raise InputError(f"this needs {error.name}", f"Install it: pip install 'vclipper[{extra}]'") from None
+
+
+class WholeSentences(click.Group):
+    """A group whose help wraps the sentence about each command, which click would cut.
+
+    Attributes:
+        LAZY: names of commands that are imported when they are asked for, each with its sentence.
+    """
+
+    LAZY: ClassVar[Mapping[str, str]] = {}
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Names and one sentence each."""
+        rows = [(name, self._sentence(name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _sentence(self, name: str) -> str:
+        return self.LAZY.get(name) or self.commands[name].get_short_help_str(_LONGEST_HELP)
 
 
 class SectionedCommand(click.Command):
