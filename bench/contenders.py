@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.growth import PERIOD_SECONDS, row_of
+from bench.growth import PERIOD_SECONDS, forget_old_versions, row_of
 from bench.synthetic import DIMENSION, FRAMES_PER_VIDEO
 from indexer import codes, table_index
 from indexer.frame_index import FlatIndex, FrameHits, FrameIndex
@@ -81,6 +81,7 @@ def table_of(flat: FlatIndex, folder: Path) -> TableIndex:
             videos = [VideoFrames.of(v, flat.vectors(v)) for v in segment.rows.video_ids.tolist()]
             store.commit([(row_of(frames), frames) for frames in videos])
         table_index.follow(storage, store, store.videos())
+        forget_old_versions(folder)
         finished.touch()
     store = Store(folder, DIMENSION, PERIOD_SECONDS)
     return table_index.opened(storage, store, store.videos())

@@ -9,22 +9,24 @@ library.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 
 from bench import plots
 from bench.grid import Grid, timed
 from bench.synthetic import CHUNK_ROWS, DIMENSION, frames_from
-from indexer import index_choice, manifest
+from indexer import fragments, index_choice, manifest
 from indexer.catalogue import VideoRow
 from indexer.manifest import Manifest
 from indexer.plan import make_plan
-from indexer.storage import Folder
+from indexer.storage import TABLES, Folder
 from indexer.store import Store, VideoFrames
 from indexer.vectors import Float16
 
@@ -108,6 +110,13 @@ def fill(library: Path, rows: int, video_frames: int = CLIP_FRAMES) -> None:
     for start in range(0, len(numbers), at_once):
         store.commit([_video(number, video_frames) for number in numbers[start : start + at_once]])
     index_choice.bring_along(Folder(library), library, store)
+    forget_old_versions(library)
+
+
+def forget_old_versions(library: Path) -> None:
+    """Delete what merging left for readers that opened the tables before, as a later run would."""
+    for table in (library / TABLES).glob("*.lance"):
+        fragments.forget_old_versions(os.fspath(table), {}, timedelta(0))
 
 
 def open_store(library: Path) -> Store:
