@@ -8,20 +8,24 @@ from indexer.errors import InputError, ModelError
 
 ALL = "all"
 _GPU = re.compile(r"cuda(:\d+)?")
-_CHOICES = "Give auto, cpu, cuda, cuda:N, several GPUs (cuda:0,cuda:1), or all"
+_ONE = re.compile(r"auto|cpu|all|mps|(cuda|xpu)(:\d+)?")
+"""``mps`` are Apple's GPUs, ``xpu`` Intel's: nothing here was tried on them, but torch may compute there."""
+_CHOICES = "Give auto, cpu, cuda, cuda:N, several GPUs (cuda:0,cuda:1), all, or mps"
 
 
 def named_devices(text: str) -> tuple[str, ...]:
     """``cuda:0,cuda:1`` → its parts; one name (``auto`` and ``all`` too) → itself.
 
     Raises:
-        InputError: an empty place, a GPU named twice, or something in a list that is no GPU. Whether one
-            name is a device is for torch to say (:func:`indexer.encoder.pick_device`).
+        InputError: an empty place, a name that is no device's, a GPU named twice, or something in a list that is
+            no GPU. Whether a device is there is for torch to say (:func:`indexer.encoder.pick_device`).
     """
     names = tuple(name.strip() for name in text.split(","))
     if not all(names):
         raise InputError(f"--device {text!r} has an empty place" if text else "--device is empty", _CHOICES)
     if len(names) == 1:
+        if not _ONE.fullmatch(names[0]):
+            raise InputError(f"--device {text} is no device", _CHOICES)
         return names
     numbered = tuple("cuda:0" if name == "cuda" else re.sub(r"^cuda:0+(?=\d)", "cuda:", name) for name in names)
     for place, name in enumerate(numbered):

@@ -230,6 +230,7 @@ def test_gpus_that_encode_decode_too_if_they_can(installed, nvdec, gpus, films, 
         ("cpu", ("cpu",)),
         ("all", ("all",)),
         ("cuda:3", ("cuda:3",)),
+        ("mps", ("mps",)),
         ("cuda:0,cuda:1", ("cuda:0", "cuda:1")),
         ("cuda, cuda:1", ("cuda:0", "cuda:1")),
     ],
@@ -242,6 +243,9 @@ def test_names(text, names):
     ("text", "says"),
     [
         ("", "--device is empty"),
+        ("gpu", "--device gpu is no device. Give auto, cpu, cuda, cuda:N, "),
+        ("cuda:", "--device cuda: is no device"),
+        ("CPU", "--device CPU is no device"),
         ("cuda:0,", "--device 'cuda:0,' has an empty place"),
         ("cuda:0,cuda:0", "--device cuda:0,cuda:0 names cuda:0 twice"),
         ("cuda,cuda:0", "--device cuda,cuda:0 names cuda:0 twice"),
@@ -251,7 +255,7 @@ def test_names(text, names):
         ("cuda:0,cuda:x", "'cuda:x' is no GPU"),
     ],
 )
-def test_lists_that_cannot_be_used_are_one_line(text, says, tmp_path, capsys):
+def test_names_that_cannot_be_used_are_one_line(text, says, tmp_path, capsys):
     with pytest.raises(InputError, match=says):
         named_devices(text)
     assert run(["index", str(tmp_path), "--device", text, "--library", str(tmp_path / "lib")]) == 1
