@@ -147,6 +147,12 @@ def test_index_json(lib, films, vclip):
         (["index", "FILMS", "--index-type", "tree"], "there is no index type 'tree'"),
         (["search", "red", "--model", "other"], "made with model"),
         (["search", "red", "--settings", "/nowhere.json"], "No such file"),
+        (["search", "red", "--ranker-file", "/nowhere.json"], "/nowhere.json does not exist"),
+        (
+            ["search", "red", "--ranker-file", "/nowhere.json", "--min-score", "900"],
+            "/nowhere.json does not exist",
+        ),
+        (["search", "red", "--device", "gpu"], "--device gpu is no device"),
         (["remove", "/nowhere.mp4"], "is not in the library"),
         (["index", "FILMS", "--fps", "1"], "made with --fps 0.5, not 1"),
         (["index", "FILMS", "--model", "other"], "made with model"),
@@ -462,6 +468,19 @@ def test_a_name_with_a_line_break_stays_on_one_line(lib, tmp_path, vclip):
     _, out, _ = vclip("search", "red")
     assert "two\\nlines.mp4" in out
     assert "4.0 s" in out  # red lasts 4 s
+
+
+def test_models_whose_name_contains_a_pattern(vclip):
+    code, out, _ = vclip("models", "vit-b-32/laion2b")
+    assert (code, out.splitlines()[0][:18]) == (0, "ViT-B-32/laion2b_e")
+    assert vclip("models", "xyz")[:2] == (0, "No model's name contains 'xyz'. All: vclip models\n")
+
+
+def test_filters_of_a_search_stand_together(vclip):
+    _, out, _ = vclip("search", "--help")
+    _, _, section = out.partition("In which videos:\n")
+    options = [line.split()[0] for line in section.partition("\n\n")[0].splitlines() if line.startswith("  --")]
+    assert options == ["--in", "--min-length", "--max-length", "--after", "--before"]
 
 
 def test_help_of_search_puts_what_people_want_first(vclip):

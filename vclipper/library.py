@@ -36,6 +36,7 @@ from indexer.verify import Problem, verify
 from searcher.filters import VideoFilter
 from searcher.query import parse
 from searcher.rank import Moment
+from searcher.rankers import load_rankers
 from searcher.refine import refined
 from searcher.search import Corpus, Scenes, Timeline, scenes, search, search_sequence, timeline
 from searcher.settings import SearchSettings
@@ -419,6 +420,8 @@ class Library:
     def _answer(
         self, question: Question, corpus: Corpus, settings: SearchSettings, within: str | VideoFilter | None
     ) -> list[Moment]:
+        if settings.ranker_file is not None:
+            load_rankers(settings.ranker_file)  # what is wrong with it is said where nothing is found too
         videos = VideoFilter(within) if isinstance(within, str) else within
         chosen = None if videos is None else videos.choose(corpus.videos.values())
         first, *then = self._asking.vectors(question, corpus)

@@ -128,8 +128,10 @@ def models(pattern: str) -> None:
     from vclipper.models import DEMO_MODEL
 
     notes = {DEFAULT_MODEL: "  (default)", DEMO_MODEL: "  (shipped; drawn shapes only, for trying VClipper)"}
-    for name in [DEMO_MODEL, *list_models()]:
-        if pattern.lower() in name.lower():
-            click.echo(name + notes.get(name, ""))
+    found = [name for name in (DEMO_MODEL, *list_models()) if pattern.lower() in name.lower()]
+    for name in found:
+        click.echo(name + notes.get(name, ""))
+    if not found:
+        click.echo(f"No model's name contains {pattern!r}. All: vclip models")
     click.echo("Also: local-dir:PATH (a folder with open_clip_config.json and weights), hf-hub:ORG/REPO", err=True)
     click.echo("What runs them on the CPU: index --backend (docs/benchmarks.md has the figures)", err=True)

@@ -159,7 +159,8 @@ def _option_of(knob: Knob) -> Decorator:
     sentence = knob.help[0].upper() + knob.help[1:]
     if knob.kind is bool:
         flags = f"--{knob.name}/--no-{knob.name}"
-        return click.option(flags, knob.name, default=None, help=f"{sentence}.  [default: {default}]")
+        usual = flags.split("/")[not default]
+        return click.option(flags, knob.name, default=None, help=f"{sentence}.  [default: {usual}]")
     metavar = "FILE" if knob.kind is str and not knob.choices else None
     return click.option(
         *names, knob.name, type=kind, metavar=metavar, help=f"{sentence}{symbol}.  [default: {default}]"

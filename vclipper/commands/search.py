@@ -25,7 +25,7 @@ from vclipper.commands.plot import Question, plot_found, plot_output
 class _Search(SectionedCommand):
     sections: ClassVar = {
         "What to look for": ("image", "like", "templates"),
-        "Where": ("within",),
+        "In which videos": ("within", "min_length", "max_length", "after", "before"),
         "How much to show": ("top", "per_video", "videos", "min_score", "show_all", "fold"),
         "How to show it": ("as_json", "as_csv", "thumbnails", "plot"),
         "Where to put it": ("target", "formats", "exact", "pad_seconds", "title", "overwrite"),
