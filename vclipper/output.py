@@ -10,7 +10,8 @@ import json
 import os
 import textwrap
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,6 @@ from indexer.failures import NOT_TRIED
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     from indexer.build import FileNote, IndexReport
     from indexer.catalogue import VideoRow
@@ -28,6 +27,11 @@ if TYPE_CHECKING:
     from indexer.verify import Problem
     from searcher.rank import Moment
     from vclipper.library import LibraryInfo
+
+
+_USUAL_WIDTH = 80
+"""Of a terminal, in characters; in narrower ones long names lose their middle."""
+_LEAST_FILE_WIDTH = 20
 
 
 def timecode(seconds: float) -> str:
@@ -75,11 +79,67 @@ def common_folder(paths: Iterable[Path]) -> Path:
     return Path(os.path.commonpath([path.parent for path in paths]))
 
 
-def _print_with_folder(table: Table, folder: Path) -> None:
-    out = console()
-    if folder != Path.cwd():
-        out.print(f"in {short_path(folder)}/", markup=False, soft_wrap=True)
-    out.print(table)
+@dataclass(frozen=True)
+class _Files:
+    """A table of figures with a file in each row.
+
+    Attributes:
+        columns: the figures, by heading.
+        files: what stands last: a path, and what is said behind it.
+        spared: headings of columns that go, in this order, where the terminal has no room for the files.
+    """
+
+    columns: Mapping[str, Sequence[str]]
+    files: Sequence[tuple[Path, Sequence[str]]]
+    spared: Sequence[str]
+
+    def print(self) -> None:
+        """The folder that all files share, and the table."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        out, folder = console(), common_folder(path for path, _ in self.files)
+        if folder != Path.cwd():
+            out.print(f"in {short_path(folder)}/", markup=False, soft_wrap=True)
+        names = [short_path(path, folder) for path, _ in self.files]
+        columns, room = self._fitted(names, out.width)
+        if out.width < _USUAL_WIDTH:
+            names = [_shortened(name, room) for name in names]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in columns:
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("file", overflow="fold")
+        for place, (name, (_, marks)) in enumerate(zip(names, self.files, strict=True)):
+            said = Text(name + "".join(f"  ({mark})" for mark in marks))
+            table.add_row(*(cells[place] for cells in columns.values()), said)
+        out.print(table)
+
+    def _fitted(self, names: Sequence[str], width: int) -> tuple[Mapping[str, Sequence[str]], int]:
+        """The columns that there is room for, and how many characters they leave to the files."""
+        from rich.cells import cell_len
+
+        columns, wanted = dict(self.columns), min(_LEAST_FILE_WIDTH, max(map(cell_len, names)))
+        for heading in self.spared:
+            if _room(columns, width) >= wanted:
+                break
+            del columns[heading]
+        return columns, _room(columns, width)
+
+
+def _room(columns: Mapping[str, Sequence[str]], width: int) -> int:
+    """What columns leave of a line: three blanks stand before the next one, and one at each end of the line."""
+    return width - 2 - sum(max(map(len, (heading, *cells))) + 3 for heading, cells in columns.items())
+
+
+def _shortened(name: str, width: int) -> str:
+    """A name without its middle, where it is too long."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(name) <= width:
+        return name
+    half = max(1, width - 1) // 2
+    return f"{set_cell_size(name, half)}…{set_cell_size(name[::-1], half)[::-1]}"
 
 
 # ---- moments
@@ -131,19 +191,14 @@ def moments_csv(moments: Sequence[Moment], query: str = "") -> str:
 
 def print_moments(moments: Sequence[Moment]) -> None:
     """A table: rank, time codes, length, score, file."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
-    for name in ("", "start", "end", "length", "score"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("file", overflow="fold")
-    folder = common_folder(m.path for m in moments)
-    for rank, m in enumerate(moments, 1):
-        seconds = f"{m.end_seconds - m.start_seconds:.1f} s"
-        times = timecode(m.start_seconds), timecode(m.end_seconds)
-        table.add_row(str(rank), *times, seconds, f"{m.score:.2f}", _text(m.path, folder, *_marks(m)))
-    _print_with_folder(table, folder)
+    columns = {
+        "": [str(rank) for rank, _ in enumerate(moments, 1)],
+        "start": [timecode(m.start_seconds) for m in moments],
+        "end": [timecode(m.end_seconds) for m in moments],
+        "length": [f"{m.end_seconds - m.start_seconds:.1f} s" for m in moments],
+        "score": [f"{m.score:.2f}" for m in moments],
+    }
+    _Files(columns, [(m.path, _marks(m)) for m in moments], ("length", "score", "end")).print()
 
 
 # ---- index runs
@@ -198,12 +253,6 @@ def _reason(note: FileNote) -> str:
     return note.note.removeprefix(f"{path} ").removeprefix(f"{path}: ").replace(path, "it")
 
 
-def _text(path: Path, folder: Path, *marks: str) -> Text:
-    from rich.text import Text
-
-    return Text(short_path(path, folder) + "".join(f"  ({mark})" for mark in marks))
-
-
 def _marks(moment: Moment) -> list[str]:
     """What is said behind the file's name."""
     alike = [f"+{moment.similar} alike"] if moment.similar else []
@@ -248,25 +297,20 @@ def videos_json(videos: Sequence[VideoRow]) -> str:
 
 
 def print_videos(videos: Sequence[VideoRow]) -> None:
-    """A table: length, frames, picture, date, file."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("length", "frames", "picture", "indexed"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("file", overflow="fold")
-    folder = common_folder(path for v in videos for path in v.paths)
+    """A table: length, frames, picture, date, file; of a video with several paths, one below the other."""
+    rows: list[tuple[str, ...]] = []
+    files = []
     for v in videos:
         day = time.strftime("%Y-%m-%d", time.localtime(v.indexed_unix))
-        picture = f"{v.width}×{v.height} {v.codec}"
+        figures = timecode(v.duration_seconds), str(v.frames), f"{v.width}×{v.height} {v.codec}", day
         for place, path in enumerate(v.paths):
-            first = (timecode(v.duration_seconds), str(v.frames), picture, day) if place == 0 else ("", "", "", "")
+            rows.append(figures if place == 0 else ("",) * len(figures))
             marks = [] if v.complete else ["partial"]
             marks += [v.shortcuts] if v.shortcuts else []
             marks += [] if os.path.lexists(path) else ["offline"]
-            table.add_row(*first, _text(path, folder, *marks))
-    _print_with_folder(table, folder)
+            files.append((path, marks))
+    columns = dict(zip(("length", "frames", "picture", "indexed"), zip(*rows, strict=True), strict=True))
+    _Files(columns, files, ("frames", "indexed", "picture", "length")).print()
 
 
 def print_relinking(relinking: Relinking, dry_run: bool) -> None:
