@@ -30,6 +30,7 @@ VIDEO_SUFFIXES = frozenset(
 #: Told of a folder that cannot be looked through, and why.
 OnUnreadable = Callable[[Path, str], None]
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _WHOLE_FILE_BYTES = 16 << 20
 _BLOCK_BYTES = 64 << 10
 _BLOCKS = 256
@@ -184,3 +185,8 @@ def _blocks(size: int) -> Iterable[tuple[int, int]]:
 def printable(path: str | os.PathLike[str]) -> str:
     """A path as text that can be printed and written as UTF-8, whatever bytes its name holds."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def one_line(text: str | os.PathLike[str]) -> str:
+    """As :func:`printable`, with escapes for line breaks and what else controls a terminal."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), printable(text))

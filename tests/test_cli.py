@@ -483,6 +483,26 @@ def test_filters_of_a_search_stand_together(vclip):
     assert options == ["--in", "--min-length", "--max-length", "--after", "--before"]
 
 
+def test_messages_about_odd_names_are_one_line_each(lib, tmp_path, vclip):
+    for name in ("two\nlines.mp4", "b\udcff \x1b[31m.mp4"):
+        make_film(tmp_path / "odd" / name, [("red", 4), (("blue", "lime")["b" in name], 4)])
+    assert vclip("index", tmp_path / "odd")[0] == 0
+    (tmp_path / "odd").rename(tmp_path / "new")
+    assert vclip("relink", tmp_path / "odd", tmp_path / "new", "--dry-run")[1].splitlines() == [
+        rf"  {tmp_path}/odd/b\xff \x1b[31m.mp4 → {tmp_path}/new/b\xff \x1b[31m.mp4",
+        rf"  {tmp_path}/odd/two\nlines.mp4 → {tmp_path}/new/two\nlines.mp4",
+        "2 would be relinked, 0 kept",
+    ]
+    (tmp_path / "new" / "two\nlines.mp4").unlink()
+    kept = vclip("relink", tmp_path / "odd", tmp_path / "new")[1].splitlines()
+    assert kept[1:] == [
+        rf"  kept  {tmp_path}/odd/two\nlines.mp4: {tmp_path}/new/two\nlines.mp4: No such file or directory",
+        "1 relinked, 1 kept",
+    ]
+    _, _, err = vclip("remove", tmp_path / "no\nne\udcff.mp4")
+    assert err == rf"vclip: {tmp_path}/no\nne\xff.mp4 is not in the library. See the paths: vclip list" + "\n"
+
+
 def test_help_of_search_puts_what_people_want_first(vclip):
     _, out, _ = vclip("search", "--help")
     headings = [line[:-1] for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]

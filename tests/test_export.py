@@ -9,6 +9,7 @@ import json
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import av
 import pytest
@@ -176,6 +177,37 @@ def test_a_name_that_is_not_utf_8_is_exported(film, tmp_path, name):
         file.name.encode()
     if name != "clips":
         done.files[0].read_text(encoding="utf-8")
+
+
+ODD_NAMES = (b"two\nlines.mp4", b"a\tb  c.mp4 ", b"b\xffd.mp4", b"quo\"te's.mp4", "Screen\u202fShot.mp4".encode())
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_in_playlists_are_found_again(tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    (playlist,) = export([ExportMoment(path, 1, 2), ExportMoment(path, 3, 4)], "m3u", tmp_path / "out").files
+    lines = playlist.read_text(encoding="utf-8").split("\n")
+    assert [line[:8] for line in lines[2:5]] == ["#EXTINF:", "#EXTVLCO", "#EXTVLCO"]
+    assert len(lines) == 2 + 2 * 4 + 1
+    place = lines[5]
+    read = os.fsdecode(unquote_to_bytes(place.removeprefix("file://"))) if place.startswith("file:") else place
+    assert Path(read) == path
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_tear_no_list_of_lines_apart(film, tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(film.read_bytes())
+    moments = [ExportMoment(path, 1, 2), ExportMoment(path, 3, 4)]
+    edl = export(moments, "edl", tmp_path).files[0].read_text(encoding="utf-8")
+    assert len(edl.splitlines()) == len(_plain_edl(film, tmp_path).splitlines())
+    cues = export(moments, "vtt", tmp_path).files[0].read_text(encoding="utf-8").split("\n\n")[1:]
+    assert [len(cue.strip().splitlines()) for cue in cues] == [3, 3]
+
+
+def _plain_edl(film, tmp_path) -> str:
+    moments = [ExportMoment(film, 1, 2), ExportMoment(film, 3, 4)]
+    return export(moments, "edl", tmp_path / "plain").files[0].read_text(encoding="utf-8")
 
 
 @given(st.text())

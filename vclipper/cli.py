@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import click
 
+from indexer.discover import one_line
 from indexer.errors import VClipperError
 from vclipper import __version__
 from vclipper.commands.export import export
@@ -103,7 +104,7 @@ def _show_notes() -> None:
 class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one."""
-        click.echo(f"vclip: {record.getMessage()}", err=True)
+        click.echo(f"vclip: {one_line(record.getMessage())}", err=True)
 
 
 def run(arguments: list[str], group: click.Group = cli, program: str = "vclip") -> int:
@@ -128,7 +129,7 @@ def run(arguments: list[str], group: click.Group = cli, program: str = "vclip") 
     except VClipperError as error:
         if os.environ.get(DEBUG):
             raise
-        click.echo(f"{name}: {as_typed(error, group.commands, arguments)}", err=True)
+        click.echo(f"{name}: {one_line(str(as_typed(error, group.commands, arguments)))}", err=True)
         return 1
     except Exception as error:
         if os.environ.get(DEBUG):

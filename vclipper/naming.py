@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from indexer.catalogue import VideoRow
+from indexer.discover import printable
 from indexer.errors import InputError
 
 
@@ -70,6 +71,6 @@ def videos_below(paths: Sequence[Path], videos: Sequence[VideoRow]) -> list[Vide
     for path in paths:
         found = [v for v in videos if any(p == path or path in p.parents for p in v.paths)]
         if not found:
-            raise InputError(f"{path} is not in the library", "See the paths: vclip list")
+            raise InputError(f"{printable(path)} is not in the library", "See the paths: vclip list")
         below.update({video.video_id: video for video in found})
     return list(below.values())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexer.discover import printable
+from indexer.discover import one_line, printable
 from indexer.failures import NOT_TRIED
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def short_path(path: Path, folder: Path | None = None) -> str:
     """Relative to ``folder`` (default: the current one) where it lies below it; one line, whatever the name."""
     with contextlib.suppress(ValueError):
         path = path.relative_to(folder or Path.cwd())
-    text = printable(path)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return one_line(path)
 
 
 def common_folder(paths: Iterable[Path]) -> Path:
@@ -250,7 +249,7 @@ def _print_notes(out: Console, name: str, notes: Iterable[FileNote]) -> None:
 def _reason(note: FileNote) -> str:
     """Why, without the file's path: it stands before it."""
     path = printable(note.path)
-    return note.note.removeprefix(f"{path} ").removeprefix(f"{path}: ").replace(path, "it")
+    return one_line(note.note.removeprefix(f"{path} ").removeprefix(f"{path}: ").replace(path, "it"))
 
 
 def _marks(moment: Moment) -> list[str]:
@@ -317,9 +316,9 @@ def print_relinking(relinking: Relinking, dry_run: bool) -> None:
     """Old and new path of each, then what stays as it is and why."""
     out = console()
     for old, new in relinking.relinked:
-        out.print(f"  {printable(old)} → {printable(new)}", markup=False, soft_wrap=True)
+        out.print(f"  {one_line(old)} → {one_line(new)}", markup=False, soft_wrap=True)
     for old, reason in relinking.kept:
-        out.print(f"  kept  {printable(old)}: {reason}", markup=False)
+        out.print(f"  kept  {one_line(old)}: {one_line(reason)}", markup=False, soft_wrap=True)
     done = "would be relinked" if dry_run else "relinked"
     out.print(f"{len(relinking.relinked)} {done}, {len(relinking.kept)} kept")
     if not relinking.was_checked:
@@ -340,6 +339,6 @@ def print_problems(problems: Sequence[Problem]) -> None:
     """Two lines a problem: what, and how to mend it."""
     out = console()
     for problem in problems:
-        out.print(f"✗ {problem.what}\n  → {problem.mend}", markup=False)
+        out.print(f"✗ {one_line(problem.what)}\n  → {one_line(problem.mend)}", markup=False)
     if not problems:
         out.print("Table, index and files agree.")

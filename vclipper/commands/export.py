@@ -122,6 +122,7 @@ def export_found(
 
 def say_written(done: Exported, to_stderr: bool) -> None:
     """The files that were written, and what there is to say about them, a line each."""
+    from indexer.discover import one_line
     from vclipper.output import short_path
 
     lines = [f"wrote {short_path(file)}" for file in done.files[:_FILES_LISTED]]
@@ -131,9 +132,9 @@ def say_written(done: Exported, to_stderr: bool) -> None:
     if len(done.notes) > _FILES_LISTED:
         lines.append(f"… and {len(done.notes) - _FILES_LISTED} more notes")
     for line in lines:
-        click.echo(line, err=to_stderr)
+        click.echo(one_line(line), err=to_stderr)
     for failure in done.failed:
-        click.echo(f"failed: {failure}", err=True)
+        click.echo(f"failed: {one_line(failure)}", err=True)
 
 
 class _Export(click.Command):

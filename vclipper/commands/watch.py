@@ -8,6 +8,7 @@ import time
 
 import click
 
+from indexer.discover import one_line
 from indexer.errors import InputError
 from indexer.settings import IndexSettings
 from vclipper.commands.options import (
@@ -70,7 +71,7 @@ def watch(
         IndexSettings(exclude=exclude, tolerance_seconds=tolerance, loop_filter=not no_loop_filter),
         WatchSettings(settle_seconds=settle, poll_seconds=poll),
         on_report=_print_report,
-        on_note=lambda text: click.echo(f"{_now()}  {text}", err=True),
+        on_note=lambda text: click.echo(f"{_now()}  {one_line(text)}", err=True),
         stop=stop,
         model=model,
         fps=fps,

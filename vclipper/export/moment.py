@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.discover import printable
+from indexer.discover import one_line, printable
 from indexer.errors import InputError, SettingError
 from vclipper.export.footage import Footage
 
@@ -49,13 +49,13 @@ class ExportMoment:
 
     @property
     def file_name(self) -> str:
-        """The file's name as text, whatever bytes it is made of."""
-        return printable(Path(self.path.name))
+        """The file's name as text in one line, whatever bytes it is made of."""
+        return one_line(self.path.name)
 
     @property
     def label(self) -> str:
         """What it is called in lists: the query, or the video's name where there is none."""
-        return " ".join(self.query.split()) or printable(Path(self.path.stem))
+        return " ".join(self.query.split()) or one_line(self.path.stem)
 
     @property
     def comment(self) -> str:

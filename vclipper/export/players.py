@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from indexer.discover import printable
+from indexer.discover import one_line, printable
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output
 
@@ -18,9 +19,15 @@ def write_m3u(moments: Sequence[ExportMoment], output: Output, options: ExportOp
             f"#EXTINF:{end - start:.0f},{_line(f'{moment.label} ({moment.comment})')}",
             f"#EXTVLCOPT:start-time={start:.3f}",
             f"#EXTVLCOPT:stop-time={end:.3f}",
-            _line(printable(moment.path)),
+            _place(moment.path),
         ]
     output.text(".m3u8", "\n".join(lines) + "\n")
+
+
+def _place(path: Path) -> str:
+    """The path; as an address where a player would not read it back from a line of text as it is."""
+    text = str(path)
+    return text if one_line(path) == text == text.strip() else path.as_uri()
 
 
 def write_mpv(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:

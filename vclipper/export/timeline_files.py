@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from indexer.discover import printable
+from indexer.discover import one_line, printable
 from indexer.errors import VideoError
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.output import Output
@@ -69,8 +69,8 @@ def _edl(cuts: Sequence[Cut], title: str) -> str:
     clips, record = list(timeline.tracks[0]), start_frame(rate, is_drop_frame)
     timeline.tracks[0].insert(0, _leader(timeline))
     for clip, cut in zip(clips, cuts, strict=True):
-        clip.media_reference.target_url = _one_line(cut.source.path)
-        clip.name = _one_line(Path(cut.source.path.name))
+        clip.media_reference.target_url = one_line(cut.source.path)
+        clip.name = cut.moment.file_name
         clip.metadata["cmx_3600"] = {"reel": "AX", "comments": _comments(cut, record, clip)}
         clip.markers.clear()
         record += cut.frames[1] - cut.frames[0]
@@ -94,12 +94,6 @@ def _comments(cut: Cut, record: int, clip: Any) -> list[str]:
     per_second = clip.source_range.start_time.rate
     place = RationalTime(record + cut.moment_frames[0] - cut.frames[0], per_second)
     return [f"LOC: {to_timecode(place, per_second)} GREEN   {cut.moment.label}", f"COMMENT: {remark(cut)}"]
-
-
-def _one_line(path: Path) -> str:
-    """A path as text; one with line breaks would tear an EDL apart."""
-    text = printable(path)
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 # ---- Final Cut Pro 7 XML
