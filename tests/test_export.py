@@ -21,7 +21,7 @@ import vclipper.library
 from indexer.errors import InputError
 from tests.fakes import load_fake, make_film
 from vclipper import cli
-from vclipper.export import FORMATS, ExportMoment, ExportOptions, export
+from vclipper.export import FORMATS, ExportMoment, ExportOptions, export, format_called
 from vclipper.export.output import safe_name
 from vclipper.export.saved import read_moments
 
@@ -44,6 +44,13 @@ def test_csv_and_json_say_the_same(tmp_path):
     assert [{key: str(value) for key, value in row.items()} for row in as_json] == as_csv
     assert as_json[0]["query"] == 'a "dog", running'
     assert (as_json[1]["start_seconds"], as_json[1]["end_seconds"]) == (100, 4000.25)
+
+
+@pytest.mark.parametrize(
+    ("ending", "name"), [("m3u8", "m3u"), ("xml", "premiere"), ("edl", "edl"), ("csv", "csv")]
+)
+def test_a_format_is_known_by_the_ending_of_its_file_too(ending, name):
+    assert format_called(ending).name == name
 
 
 def test_m3u_starts_and_stops_each_file(tmp_path):

@@ -34,7 +34,7 @@ def export(
 
     Args:
         moments: what to export, in the order wanted.
-        format: a key of :data:`FORMATS`.
+        format: a key of :data:`FORMATS`, or the ending of a format's file.
         target: a folder (made where it is missing); or, for a format of one file, that file, known by the
             format's suffix.
         options: how.
@@ -60,11 +60,12 @@ def export(
 
 
 def format_called(name: str) -> Format:
-    """The format of this name.
+    """The format of this name, or whose files have this ending: ``m3u8``, ``xml``.
 
     Raises:
         InputError: there is none.
     """
-    if name not in FORMATS:
+    found = FORMATS.get(name) or next((one for one in FORMATS.values() if one.suffix == f".{name}"), None)
+    if found is None:
         raise InputError(f"{name!r} is no export format", f"There are: {', '.join(FORMATS)}")
-    return FORMATS[name]
+    return found
