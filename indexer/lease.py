@@ -26,6 +26,8 @@ NAME = "writer.json"
 _CLOCK = "clock"
 #: Renewed four times in this time; whoever has not done so any more has lost it.
 LEASE_SECONDS = 60.0
+#: A renewal that is not answered by then is made again while the lease lasts.
+_ANSWER_SECONDS = 10.0
 
 
 @contextlib.contextmanager
@@ -101,24 +103,37 @@ class _Keeper(threading.Thread):
 
     def __init__(self, bucket: Bucket, note: dict[str, Any], tag: Any) -> None:
         super().__init__(name="lease-keeper", daemon=True)
-        self._bucket, self._note, self._tag = bucket, note, tag
+        self._bucket, self._note, self._tag = Bucket(bucket.uri, _ANSWER_SECONDS), note, tag
         self._renewed = _now()
         self._end = threading.Event()
         self._lost = False
 
     def run(self) -> None:
-        """Renew; a store that does not answer is asked again until the lease is over."""
-        while not self._lost and not self._end.wait(LEASE_SECONDS / 4):
+        """Renew; a store that does not answer is asked again soon, until another has the lease."""
+        pause_seconds = LEASE_SECONDS / 4
+        while not self._lost and not self._end.wait(pause_seconds):
+            pause_seconds = LEASE_SECONDS / 20
             with contextlib.suppress(LibraryError):
                 self._renew({**self._note, "renewed_unix": time.time()})
+                pause_seconds = LEASE_SECONDS / 4
 
     def _renew(self, note: dict[str, Any]) -> None:
-        before = _now()
-        tag = self._bucket.replace(NAME, json.dumps(note).encode(), self._tag)
+        before, data = _now(), json.dumps(note).encode()
+        tag = self._bucket.replace(NAME, data, self._tag)
+        if tag is None and (tag := self._unanswered()) is not None:
+            tag = self._bucket.replace(NAME, data, tag)
         if tag is None:
             self._lost = True
         else:
             self._tag, self._renewed = tag, before
+
+    def _unanswered(self) -> Any | None:
+        """The tag of an earlier renewal, where the store carried one out and its answer got lost."""
+        with contextlib.suppress(FileNotFoundError):
+            found = self._bucket.look(NAME)
+            if self._note.items() <= _note(found).items():
+                return found.tag
+        return None
 
     def check(self) -> None:
         """Raise LibraryLockedError when the lease is not ours any more."""

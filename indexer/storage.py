@@ -136,6 +136,7 @@ class Bucket:
 
     Args:
         uri: ``s3://bucket/prefix``, ``gs://…`` or ``az://container/prefix``.
+        request_seconds: a request that is not answered by then has failed.
 
     Attributes:
         before_write: called before each small file is written: the lease's last look (:mod:`indexer.lease`).
@@ -145,7 +146,7 @@ class Bucket:
         LibraryError: ``obstore`` is missing.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, request_seconds: float = _REQUEST_SECONDS) -> None:
         self.uri = uri.rstrip("/")
         scheme, bucket = urlsplit(self.uri)[:2]
         if scheme not in SERVICES or not bucket:
@@ -154,7 +155,7 @@ class Bucket:
         self.tables = f"{self.uri}/{TABLES}"
         self.options: Mapping[str, str] = _lance_options()
         self.before_write: Callable[[], None] = lambda: None
-        self._objects = _objects(self.uri)
+        self._objects = _objects(self.uri, request_seconds)
 
     def __str__(self) -> str:
         return self.uri
@@ -302,7 +303,7 @@ def damage_said(storage: Storage, what: str, with_reason: bool = False) -> Itera
         raise storage.failure(error) or LibraryDamagedError(f"{what}{reason}", REPAIR) from error
 
 
-def _objects(uri: str) -> Any:
+def _objects(uri: str, request_seconds: float) -> Any:
     try:
         from obstore.store import from_url
     except ImportError as error:
@@ -310,7 +311,7 @@ def _objects(uri: str) -> Any:
             f"{uri} needs a package that is not installed", "Run: pip install 'vclipper[cloud]'"
         ) from error
     client: Any = {
-        "timeout": timedelta(seconds=_REQUEST_SECONDS),
+        "timeout": timedelta(seconds=request_seconds),
         "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
         "allow_http": True,
     }

@@ -246,6 +246,51 @@ def test_answers_that_get_lost(google, films, expected):
     assert any("writer" in path for path in lost)
 
 
+@pytest.mark.parametrize("how", ["lost", "late"])
+def test_a_renewal_that_is_never_answered_is_made_again(google, monkeypatch, how):
+    """The store carries it out. The lease is not over, and nobody else has it, so the run goes on."""
+    monkeypatch.setattr("indexer.storage.RETRY_SECONDS", 0)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 3.0)  # renewed every 0.75 s
+    monkeypatch.setattr(lease, "_ANSWER_SECONDS", 0.5)
+    unanswered = []
+
+    def around(request, answer):
+        done = answer(request)
+        if b"renewed_unix" in request.get_data() and done.status_code < 300 and len(unanswered) < 2:
+            unanswered.append(request.path)
+            time.sleep(6 if how == "late" else 0)
+            return Response(status=503)
+        return done
+
+    bucket = Bucket(google(around))
+    with writing(bucket, "x"):
+        time.sleep(4)
+        bucket.write("a", b"1")
+        assert len(unanswered) == 2
+    assert Bucket(str(bucket)).read(lease.NAME) == b"{}"
+
+
+def test_a_lease_taken_while_renewals_are_not_answered_is_lost(google, monkeypatch):
+    monkeypatch.setattr("indexer.storage.RETRY_SECONDS", 0)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 4.0)
+    taken = b'{"pid": 2}'
+
+    def around(request, answer):
+        done = answer(request)
+        if b"renewed_unix" not in request.get_data() or done.status_code >= 300:
+            return done
+        Bucket(address).write(lease.NAME, taken)  # as the next writer does
+        return Response(status=503)
+
+    address = google(around)
+    bucket = Bucket(address)
+    with writing(bucket, "x"):
+        time.sleep(3.5)
+        with pytest.raises(LibraryLockedError, match="the write lease was lost"):
+            bucket.write("a", b"1")
+    assert Bucket(address).read(lease.NAME) == taken
+
+
 def test_one_write_of_an_object_a_second(google, films):
     """https://cloud.google.com/storage/quotas#objects: what is written more often is answered by 429."""
     written, refused = {}, []
