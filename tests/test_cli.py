@@ -87,6 +87,8 @@ def test_index_names_failures_and_exits_1(lib, films, tmp_path, vclip):
 
 
 def test_a_failure_names_the_file_once_and_wraps_its_reason(lib, tmp_path, vclip, monkeypatch):
+    for name, value in {"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "xterm"}.items():  # as at a terminal
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.mp4").write_text("no video")
     (tmp_path / f"{'long ' * 15}name.mp4").write_bytes(b"")
@@ -102,6 +104,25 @@ def test_a_failure_names_the_file_once_and_wraps_its_reason(lib, tmp_path, vclip
     _, out, _ = vclip("index", ".")
     assert "  failed  a.mp4: cannot be opened as a video" in out
     assert out.endswith("What is unchanged is tried again with: vclip index --force FILE\n")
+
+
+def test_no_line_is_wrapped_in_a_pipe(lib, tmp_path, vclip, monkeypatch):
+    monkeypatch.setenv("VCLIP_LIBRARY", str(folder := tmp_path / f"{'long ' * 15}name"))
+    (tmp_path / "a.mp4").write_text("no video")
+    make_film(tmp_path / "b.mp4", [("red", 2)])
+    _, out, _ = vclip("index", tmp_path)
+    failed = "cannot be opened as a video: Invalid data found when processing input. It may be damaged"
+    assert f"/a.mp4: {failed}, cut off, or no video at all\n" in out
+    assert f"{folder}\n" in vclip("info")[1]
+    next((folder / "index").glob("*.faiss")).unlink()
+    assert "name/index/" in vclip("verify")[1].splitlines()[0]
+
+
+def test_a_longer_path_is_left_whole(lib, tmp_path, vclip):
+    film = make_film(tmp_path / "f.mov.mp4", [("red", 2)])
+    vclip("index", tmp_path)
+    shutil.copyfile(film, tmp_path / "f.mov")
+    assert f"f.mov: same content as {film}\n" in vclip("index", tmp_path)[1]
 
 
 def test_index_json(lib, films, vclip):

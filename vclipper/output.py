@@ -8,6 +8,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -76,6 +77,11 @@ def short_path(path: Path, folder: Path | None = None) -> str:
 def common_folder(paths: Iterable[Path]) -> Path:
     """The deepest folder that all files share: said once, instead of in every row."""
     return Path(os.path.commonpath([path.parent for path in paths]))
+
+
+def _say(out: Console, line: str) -> None:
+    """A line; wrapped at a terminal only: a path that another program reads on two lines is none."""
+    out.print(line, markup=False, soft_wrap=not out.is_terminal)
 
 
 @dataclass(frozen=True)
@@ -208,31 +214,32 @@ def print_report(report: IndexReport) -> None:
     out = console()
     counts = [(name, len(getattr(report, name))) for name in report.LISTS]
     nothing = "no video is finished yet" if report.interrupted else "no videos found"
-    out.print(", ".join(f"{n} {name}" for name, n in counts if n) or nothing)
+    _say(out, ", ".join(f"{n} {name}" for name, n in counts if n) or nothing)
     if report.frames:
-        out.print(
+        _say(
+            out,
             f"{report.frames} frames of {length(report.video_seconds)} video in {report.elapsed_seconds:.1f} s: "
             f"{report.frames / report.elapsed_seconds:.0f} frames/s, "
-            f"{report.video_seconds / report.elapsed_seconds:.0f} × real time"
+            f"{report.video_seconds / report.elapsed_seconds:.0f} × real time",
         )
     for note in report.notes:
-        out.print(f"  note  {note}", markup=False)
+        _say(out, f"  note  {note}")
     for name in ("relinked", "partial", "failed", "missing", "pruned"):
         _print_notes(out, name, getattr(report, name))
     if any(note.note.endswith(NOT_TRIED) for note in report.failed):
-        out.print("What is unchanged is tried again with: vclip index --force FILE")
+        _say(out, "What is unchanged is tried again with: vclip index --force FILE")
     if report.missing:
-        out.print("Missing files stay in the library until: vclip index --prune FOLDER")
+        _say(out, "Missing files stay in the library until: vclip index --prune FOLDER")
     if report.interrupted:
-        out.print("Interrupted. What is finished is in the library; the same command goes on from here.")
+        _say(out, "Interrupted. What is finished is in the library; the same command goes on from here.")
 
 
 def _print_notes(out: Console, name: str, notes: Iterable[FileNote]) -> None:
-    """A line each; where it would be too long the reason stands below the path, wrapped."""
+    """A line each; where it is too long for a terminal the reason stands below the path, wrapped."""
     for note in notes:
         path, because = f"  {name}  {short_path(note.path)}", _reason(note)
         line = f"{path}: {because}" if because else path
-        if because and len(line) > out.width:
+        if because and out.is_terminal and len(line) > out.width:
             indent = " " * (len(name) + 4)
             wrapped = textwrap.wrap(
                 because,
@@ -248,8 +255,9 @@ def _print_notes(out: Console, name: str, notes: Iterable[FileNote]) -> None:
 
 def _reason(note: FileNote) -> str:
     """Why, without the file's path: it stands before it."""
-    path = printable(note.path)
-    return one_line(note.note.removeprefix(f"{path} ").removeprefix(f"{path}: ").replace(path, "it"))
+    path = re.escape(printable(note.path))
+    because = re.sub(rf"^{path}:? ", "", note.note)
+    return one_line(re.sub(rf"(?<!\w){path}(?![\w/-]|\.\w)", "it", because))  # not in a longer path
 
 
 def _marks(moment: Moment) -> list[str]:
@@ -278,7 +286,9 @@ def print_info(info: LibraryInfo) -> None:
     }
     out = console()
     for name, value in facts.items():
-        lines = textwrap.wrap(value, max(out.width - 12, 20), break_long_words=False, break_on_hyphens=False)
+        lines = [value]
+        if out.is_terminal:
+            lines = textwrap.wrap(value, max(out.width - 12, 20), break_long_words=False, break_on_hyphens=False)
         out.print(f"{name:>10}  " + f"\n{'':12}".join(lines), markup=False, soft_wrap=True)
 
 
@@ -320,9 +330,9 @@ def print_relinking(relinking: Relinking, dry_run: bool) -> None:
     for old, reason in relinking.kept:
         out.print(f"  kept  {one_line(old)}: {one_line(reason)}", markup=False, soft_wrap=True)
     done = "would be relinked" if dry_run else "relinked"
-    out.print(f"{len(relinking.relinked)} {done}, {len(relinking.kept)} kept")
+    _say(out, f"{len(relinking.relinked)} {done}, {len(relinking.kept)} kept")
     if not relinking.was_checked:
-        out.print("The new place is away, so no content was compared; `vclip verify` tells when it is there.")
+        _say(out, "The new place is away, so no content was compared; `vclip verify` tells when it is there.")
 
 
 def relinking_json(relinking: Relinking) -> str:
@@ -339,6 +349,6 @@ def print_problems(problems: Sequence[Problem]) -> None:
     """Two lines a problem: what, and how to mend it."""
     out = console()
     for problem in problems:
-        out.print(f"✗ {one_line(problem.what)}\n  → {one_line(problem.mend)}", markup=False)
+        _say(out, f"✗ {one_line(problem.what)}\n  → {one_line(problem.mend)}")
     if not problems:
-        out.print("Table, index and files agree.")
+        _say(out, "Table, index and files agree.")
