@@ -294,10 +294,28 @@ def test_the_command_until_a_signal(folder, film, tmp_path, number):
     assert len(open_library(tmp_path / "lib").videos()) == 1
 
 
+def test_a_folder_that_cannot_be_looked_through_is_told_once(folder, film, monkeypatch):
+    (folder / "closed").mkdir()
+    shutil.copy(film, folder / "film.mp4")
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    notes: list[str] = []
+    with Watcher([folder], settings=WatchSettings(0.0, 0.001), on_note=notes.append) as watcher:
+        given = [path for _ in range(5) if not time.sleep(0.01) for path in watcher.settled()]
+    assert given == [folder / "film.mp4"]
+    assert notes == [f"{folder / 'closed'}: this folder cannot be looked through: Permission denied"]
+
+
 def test_what_vanishes_while_it_is_looked_at_ends_nothing(folder, film, monkeypatch):
     looks = iter([InputError(f"{folder} does not exist"), [folder / "gone-at-once.mp4"], [film]])
 
-    def looked_through(roots, exclude):
+    def looked_through(roots, exclude, on_unreadable):
         found = next(looks, [film])
         if isinstance(found, InputError):
             raise found
