@@ -18,7 +18,7 @@ from indexer.errors import ContentError, VideoError
 
 _CONTAINERS = {"mov": "mp4", "matroska": "matroska", "mpegts": "mpegts", "mpeg": "mpeg"}
 """Short names for FFmpeg's lists of aliases (``mov,mp4,m4a,3gp,3g2,mj2``), by their first member."""
-_NOT_VIDEO_CONTAINERS = frozenset({"hls", "concat", "dash", "tty", "image2", "lavfi", "sdp", "rtsp"})
+_NOT_VIDEO_CONTAINERS = frozenset({"hls", "concat", "dash", "tty", "lavfi", "sdp", "rtsp"})
 """Playlists lead to other files or to the network; the others are text and still pictures."""
 INDEXED_CONTAINERS = frozenset({"mp4", "matroska", "flv"})
 """Formats with presentation times and marked keyframes, where packets may be skipped."""
@@ -87,7 +87,11 @@ def picture_stream(container: Any, path: Path) -> Any:
         VideoError: a playlist, a text, a still, or nothing but sound.
     """
     name = container_format(container)
-    if name in _NOT_VIDEO_CONTAINERS or name.endswith("_pipe"):
+    if name == "image2" or name.endswith("_pipe"):
+        raise ContentError(
+            f"{printable(path)} is not a video but a picture", "To search with it: vclip search --image FILE"
+        )
+    if name in _NOT_VIDEO_CONTAINERS:
         raise ContentError(f"{printable(path)} is not a video but {name}", "Give a video file")
     streams = moving_streams(container)
     if not streams:

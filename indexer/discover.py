@@ -30,6 +30,8 @@ VIDEO_SUFFIXES = frozenset(
 #: Told of a folder that cannot be looked through, and why.
 OnUnreadable = Callable[[Path, str], None]
 
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
+"""As of the web, one of its slashes gone where it went through :class:`pathlib.Path`; not a Windows drive."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _WHOLE_FILE_BYTES = 16 << 20
 _BLOCK_BYTES = 64 << 10
@@ -53,17 +55,30 @@ def find_videos(
         on_unreadable: called with each folder that cannot be looked through; the others are.
 
     Raises:
-        InputError: a path that does not exist or cannot be looked at, a glob that matches nothing, a pattern that
-            is none.
+        InputError: an address, a path that does not exist or cannot be looked at, a glob that matches nothing, a
+            pattern that is none.
     """
     ignores = Ignores(exclude)
     found: dict[tuple[int, int], Path] = {}
     walk = functools.partial(_walk, entered=set(), ignores=ignores, on_unreadable=on_unreadable)
     for path in paths:
+        refuse_address(path)
         for file in sorted(_expand(Path(path).expanduser(), walk)):
             if not ignores.leaves_out(file):
                 found.setdefault(_identity(file), file)
     return sorted(found.values())
+
+
+def refuse_address(path: str | os.PathLike[str]) -> None:
+    """Refuse what is no path but an address on the web, or of a file.
+
+    Raises:
+        InputError: with what to do instead.
+    """
+    text = printable(path)
+    if _ADDRESS.match(text) and not os.path.lexists(path):
+        hint = "Give its path" if text.startswith("file:") else "Download it, and give the file"
+        raise InputError(f"{text} is an address, not a path", hint)
 
 
 def is_video_name(name: str) -> bool:

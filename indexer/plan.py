@@ -101,7 +101,7 @@ def _contents(
         try:
             yield path, (fingerprint(path), path.stat().st_size)
         except (OSError, InputError) as error:
-            plan.failed.append((path, _reason(error)))
+            plan.failed.append((path, _reason(path, error)))
 
 
 def _sort_out(
@@ -190,7 +190,9 @@ def _below(path: Path, roots: Collection[Path]) -> bool:
     return any(path == root or root in path.parents for root in roots)
 
 
-def _reason(error: OSError | InputError) -> str:
+def _reason(path: Path, error: OSError | InputError) -> str:
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return f"is a link to {printable(path.readlink())}, where nothing is"
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return error.message

@@ -86,6 +86,23 @@ def test_index_names_failures_and_exits_1(lib, films, tmp_path, vclip):
     assert out.count("bad.mp4") == 1
 
 
+def test_links_to_nothing_and_pictures_are_said(lib, films, tmp_path, vclip):
+    (tmp_path / "away.mp4").symlink_to("/nowhere/a.mp4")
+    picture(tmp_path / "still.jpg", "red")
+    code, out, _ = vclip("index", tmp_path / "away.mp4", tmp_path / "still.jpg", "--json")
+    assert code == 1
+    assert [failed["note"] for failed in json.loads(out)["failed"]] == [
+        "is a link to /nowhere/a.mp4, where nothing is",
+        f"{tmp_path}/still.jpg is not a video but a picture. To search with it: vclip search --image FILE",
+    ]
+
+
+def test_an_untidy_path_names_the_same_file(lib, films, vclip):
+    vclip("index", films)
+    assert vclip("index", f"{films}//nowhere/../one.mp4")[:2] == (0, "1 skipped\n")
+    assert vclip("remove", f"{films}//nowhere/../one.mp4")[1] == "1 video removed (10 frames).\n"
+
+
 def test_a_failure_names_the_file_once_and_wraps_its_reason(lib, tmp_path, vclip, monkeypatch):
     for name, value in {"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "xterm"}.items():  # as at a terminal
         monkeypatch.setenv(name, value)
@@ -137,6 +154,12 @@ def test_index_json(lib, films, vclip):
     ("arguments", "says"),
     [
         (["index", "/nowhere"], "no such file or folder"),
+        (["index", "https://a.org/b.mp4"], "vclip: https://a.org/b.mp4 is an address, not a path. Download it"),
+        (["index", "file:///b.mp4"], "vclip: file:///b.mp4 is an address, not a path. Give its path"),
+        (["watch", "https://a.org/b"], "https://a.org/b is an address"),
+        (["search", "--image", "https://a.org/b.jpg"], "https://a.org/b.jpg is an address"),
+        (["search", '"red" + https://a.org/b.jpg'], "https://a.org/b.jpg is an address"),
+        (["export", "https://a.org/b.json", "x.csv"], "https://a.org/b.json is an address"),
         (["index", "FILMS", "--fps", "0"], "--fps is 0"),
         (["index", "FILMS", "--batch-size", "-1"], "vclip: --batch-size is -1"),
         (["index", "FILMS", "--decode-timeout", "0"], "vclip: --decode-timeout is 0"),

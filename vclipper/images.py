@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from indexer.discover import refuse_address
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def open_image(image: object) -> Image:
 
     if isinstance(image, Pillow.Image):
         return image.convert("RGB")
+    refuse_address(str(image))
     path = Path(str(image)).expanduser()
     try:
         with Pillow.open(path) as picture:

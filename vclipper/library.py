@@ -15,7 +15,7 @@ from indexer.backends import AUTO
 from indexer.build import IndexReport, OnProgress, carry_out, index_files
 from indexer.catalogue import VideoRow
 from indexer.devices import device_of_a_worker
-from indexer.discover import find_videos, printable
+from indexer.discover import find_videos, printable, refuse_address
 from indexer.encoder import Encoder
 from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VideoError
 from indexer.frames import check_tolerance
@@ -267,6 +267,8 @@ class Library:
         from vclipper.watching import Watch
 
         options = (settings or IndexSettings(), watching or Defaults())
+        for path in paths:
+            refuse_address(path)
         roots = absolute(paths)
         self._demand_known(roots)
         self._demand_tolerance(options[0], fps)

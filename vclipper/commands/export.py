@@ -173,6 +173,9 @@ def export(
 
 
 def _text(name: str) -> str:
+    from indexer.discover import refuse_address
+
+    refuse_address(name)
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).expanduser().read_bytes()
         return data.decode("utf-8")
