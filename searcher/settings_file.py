@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from indexer.errors import InputError
+from indexer.errors import InputError, SettingError
 from searcher.settings import SearchSettings
 
 
-def read_settings(path: Path) -> SearchSettings:
+def read_settings(path: Path, over: Mapping[str, Any] = MappingProxyType({})) -> SearchSettings:
     """The settings of a file: bare ones, or under ``settings``, beside which tuning keeps where they are from.
+
+    Args:
+        path: of the file.
+        over: settings that count in place of the file's, which may then have any value there.
 
     Raises:
         InputError: no such file, not JSON, or a setting that does not exist or is out of its bounds.
+        SettingError: one of ``over`` is out of its bounds.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -23,6 +31,8 @@ def read_settings(path: Path) -> SearchSettings:
     except (ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{path} is not a settings file: {error}", "`vclip bench tune` writes one") from None
     try:
-        return SearchSettings.from_dict(settings)
-    except InputError as error:  # a setting of the file, not the option of that name
+        return SearchSettings.from_dict({**settings, **over})
+    except InputError as error:
+        if isinstance(error, SettingError) and error.setting in over:
+            raise
         raise InputError(f"{path}: {error.message}", error.hint) from None

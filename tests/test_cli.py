@@ -414,6 +414,19 @@ def test_settings_file_and_options_over_it(filled, tmp_path, vclip):
     assert "is not a settings file" in vclip("search", "red", "--settings", file)[2]
 
 
+def test_of_a_settings_file_only_what_counts_is_checked(filled, tmp_path, vclip):
+    file = tmp_path / "s.json"
+    file.write_text(json.dumps({"top": 0, "ranker_file": "mine.json"}))
+    refused = vclip("search", "red", "--settings", file)
+    assert refused[0] == 1
+    assert refused[2] == f"vclip: {file}: top is 0. It must lie between 1 and 100000\n"
+    said = vclip("search", "red", "--settings", file, "--top", "1", "--ranker", "formula")[2]
+    assert said.startswith(f"vclip: {file}: ranker_file is of no use to the ranker 'formula'.")
+    assert vclip("search", "red", "--settings", file, "--top", "-3")[2].startswith("vclip: --top is -3.")
+    file.write_text(json.dumps({"top": 0}))
+    assert len(json.loads(vclip("search", "red", "--settings", file, "--top", "1", "--json")[1])) == 1
+
+
 def test_in_filters(filled, vclip):
     assert "two.mp4" not in vclip("search", "red", "--in", "one.*", "--csv")[1]
     assert "one.mp4" not in vclip("search", "red", "--max-length", "0:14.5", "--csv")[1]  # 20 s and 14 s

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -218,5 +217,5 @@ def settings_of(file: str | None, given: dict[str, Any]) -> SearchSettings:
     """The defaults, over them the file's values, over them the options."""
     from searcher.settings_file import read_settings
 
-    settings = read_settings(Path(file)) if file else SearchSettings()
-    return dataclasses.replace(settings, **{name: value for name, value in given.items() if value is not None})
+    over = {name: value for name, value in given.items() if value is not None}
+    return read_settings(Path(file), over) if file else SearchSettings(**over)
