@@ -29,6 +29,11 @@ _INSTRUCTIONS = (
     "Finds moments in the user's own videos by what is seen in them. Search with a short description of the "
     "picture; a score of 0 is what queries get whose answer is not there. Times are seconds from the first frame."
 )
+_EXPORT = (
+    "Write moments (objects with video_id, start_seconds, end_seconds, and query or note) as clips, timelines or "
+    "lists into a folder of the user's choice; files that are there are never replaced. "
+    f"Formats: {', '.join(FORMATS)}."
+)
 _MOST_MOMENTS = 100
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -36,29 +41,37 @@ Result = TypeVar("Result")
 
 def server_for(library: Library) -> MCPServer[Any]:
     """The MCP server over one library; nothing is opened before a tool is called."""
-    files = Files()
     server: MCPServer[Any] = MCPServer("vclip", instructions=_INSTRUCTIONS, version=__version__)
+    tools = _Tools(library)
+    server.tool(title="Search")(_told_errors(tools.search))
+    server.tool(title="Moments of one video")(_told_errors(tools.moments_of_video))
+    server.tool(title="Library")(_told_errors(tools.library_info))
+    server.tool(title="Export", description=_EXPORT)(_told_errors(tools.export_moments))
+    return server
 
-    @server.tool(title="Search")
-    @_told_errors
-    def search(query: str, top: int = 10, folder: str = "") -> list[dict[str, Any]]:
+
+class _Tools:
+    """What an assistant may call: names, signatures and docstrings are what it reads of them."""
+
+    def __init__(self, library: Library) -> None:
+        self._library, self._files = library, Files()
+
+    def search(self, query: str, top: int = 10, folder: str = "") -> list[dict[str, Any]]:
         """Moments that show what the query says, best first: words, or "a dog" + "snow" - "man", or "a" then "b".
 
         folder: a folder or a glob over paths; only these videos are searched.
         """
         _demand_count(top)
         settings = SearchSettings(top=top, videos=max(10, top))
-        found = library.search(query, settings=settings, within=folder or None)
+        found = self._library.search(query, settings=settings, within=folder or None)
         return [_told(moment_dict(moment, rank), moment.video_id) for rank, moment in enumerate(found, 1)]
 
-    @server.tool(title="Moments of one video")
-    @_told_errors
-    def moments_of_video(video_id: str, query: str, top: int = 10) -> list[dict[str, float]]:
+    def moments_of_video(self, video_id: str, query: str, top: int = 10) -> list[dict[str, float]]:
         """All stretches of one video (its id from a search) that answer a query, best first."""
         _demand_count(top)
         if not video_id.isdecimal():
             raise InputError(f"{video_id!r} is no video id", "Take it from a search")
-        windows = library.timeline(int(video_id), query).windows[:top]
+        windows = self._library.timeline(int(video_id), query).windows[:top]
         return [
             {
                 "start_seconds": round(window.start_seconds, 3),
@@ -68,13 +81,11 @@ def server_for(library: Library) -> MCPServer[Any]:
             for window in windows
         ]
 
-    @server.tool(title="Library")
-    @_told_errors
-    def library_info() -> dict[str, Any]:
+    def library_info(self) -> dict[str, Any]:
         """What the library holds: videos, hours, the model that made it."""
-        info = library.info()
+        info = self._library.info()
         return {
-            "path": str(library.storage),
+            "path": str(self._library.storage),
             "model": info.model,
             "videos": info.videos,
             "frames": info.frames,
@@ -82,9 +93,8 @@ def server_for(library: Library) -> MCPServer[Any]:
             "seconds_between_frames": round(1 / info.fps, 3),
         }
 
-    @server.tool(title="Export", description=f"{_EXPORT} Formats: {', '.join(FORMATS)}.")
-    @_told_errors
     def export_moments(
+        self,
         moments: list[dict[str, Any]],
         format: str,  # noqa: A002 - the word that users know
         folder: str,
@@ -92,22 +102,14 @@ def server_for(library: Library) -> MCPServer[Any]:
     ) -> dict[str, Any]:
         if len(moments) > _MOST_MOMENTS:
             raise InputError(f"{len(moments)} moments are too many", f"Give at most {_MOST_MOMENTS}")
-        chosen = [_chosen(library, moment) for moment in moments]
-        options = ExportOptions(pad_seconds=pad_seconds, footage=LibraryFootage(library, files))
+        chosen = [_chosen(self._library, moment) for moment in moments]
+        options = ExportOptions(pad_seconds=pad_seconds, footage=LibraryFootage(self._library, self._files))
         done = export(chosen, format, Path(folder).expanduser(), options)
         return {
             "files": [str(file) for file in done.files],
             "notes": list(done.notes),
             "failed": list(done.failed),
         }
-
-    return server
-
-
-_EXPORT = (
-    "Write moments (objects with video_id, start_seconds, end_seconds, and query or note) as clips, timelines or "
-    "lists into a folder of the user's choice; files that are there are never replaced."
-)
 
 
 def _chosen(library: Library, moment: dict[str, Any]) -> ExportMoment:
