@@ -83,7 +83,10 @@ def make_plan(
     paths = {video.fingerprint: list(video.paths) for video in videos}
     jobs = _sort_out(contents, videos, paths, force, plan)
     plan.missing = _missing(paths, files, roots, prune)
-    plan.jobs = [_also(job, *paths.get(content, [])) for content, job in jobs.items()]
+    plan.jobs = [
+        _also(job, *(path for path in paths.get(content, []) if not _is_overwritten(path, content, contents)))
+        for content, job in jobs.items()
+    ]
     plan.rows = [
         dataclasses.replace(video, paths=tuple(paths[video.fingerprint]))
         for video in videos
@@ -120,8 +123,13 @@ def _sort_out(
             jobs[content] = _also(jobs[content], path)
         elif content not in known or force:
             jobs[content] = Job(path, content, size_bytes, _fresh_id(content, known), is_update=path in owner)
+        elif owner.get(path) == content:
+            plan.skipped.append(path)
         else:
-            _recognise(path, content, owner.get(path), paths, plan)
+            _recognise(path, contents, paths, plan)
+    for path, _ in plan.relinked:  # some held something else when they were indexed
+        if path in (before := paths.get(owner.get(path, ""), [])):
+            before.remove(path)
     return jobs
 
 
@@ -136,21 +144,24 @@ def _fresh_id(content: str, known: dict[str, VideoRow]) -> int:
     return next(i for i in (video_id_of(content, 0), video_id_of(content, 1)) if i != old)
 
 
-def _recognise(path: Path, content: str, before: str | None, paths: dict[str, list[Path]], plan: Plan) -> None:
-    """A file whose content the library holds: unchanged, moved, or one more copy."""
-    if before == content:
-        plan.skipped.append(path)
-        return
-    if before is not None:  # the path held something else when it was indexed
-        paths[before].remove(path)
-    gone = [old for old in paths[content] if _is_gone(old)]
-    if gone:
-        paths[content][paths[content].index(gone[0])] = path
-        plan.relinked.append((path, f"moved from {printable(gone[0])}"))
+def _recognise(
+    path: Path, contents: Mapping[Path, tuple[str, int]], paths: dict[str, list[Path]], plan: Plan
+) -> None:
+    """A file whose content the library holds under other paths: moved, or one more copy."""
+    content, _ = contents[path]
+    left = [old for old in paths[content] if _is_overwritten(old, content, contents) or _is_gone(old)]
+    if left:
+        paths[content][paths[content].index(left[0])] = path
+        plan.relinked.append((path, f"moved from {printable(left[0])}"))
     else:
         twin = f"same content as {printable(paths[content][0])}" if paths[content] else "known under another name"
         plan.relinked.append((path, twin))
         paths[content].append(path)
+
+
+def _is_overwritten(path: Path, content: str, contents: Mapping[Path, tuple[str, int]]) -> bool:
+    """Whether this run found something else at a path that held ``content``."""
+    return path in contents and contents[path][0] != content
 
 
 def _missing(

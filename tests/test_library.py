@@ -171,9 +171,29 @@ def test_two_files_that_changed_names(own_films, tmp_path):
     (own_films / "x").rename(own_films / "b.mp4")
     report = library.index([own_films])
     assert report.frames == 0
-    assert sorted(names(report.relinked)) == ["a.mp4", "b.mp4"]
+    assert sorted(note.note for note in report.relinked) == [
+        f"moved from {own_films / name}" for name in ("a.mp4", "b.mp4")
+    ]
     assert {len(v.paths) for v in library.videos()} == {1}
     assert library.search("red", settings=SHARP)[0].path.name == "b.mp4"
+    assert library.verify() == []
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_moved_file_whose_old_place_holds_something_else(own_films, tmp_path, force):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    (own_films / "a.mp4").rename(own_films / "Old.mp4")  # found before the other
+    make_film(own_films / "a.mp4", [("yellow", 6)])
+    report = library.index([own_films], settings=IndexSettings(force=force))
+    if not force:
+        assert [(note.path.name, note.note) for note in report.relinked] == [
+            ("Old.mp4", f"moved from {own_films / 'a.mp4'}")
+        ]
+    assert report.missing == []
+    assert sorted([p.name for p in v.paths] for v in library.videos()) == [["Old.mp4"], ["a.mp4"], ["b.mp4"]]
+    assert library.search("yellow", settings=SHARP)[0].path.name == "a.mp4"
+    assert library.search("red", settings=SHARP)[0].path.name == "Old.mp4"
     assert library.verify() == []
 
 
