@@ -175,6 +175,7 @@ def test_index_json(lib, films, vclip):
         (["search", "--like", "one.mp4"], "one.mp4: a time is missing"),
         (["search", "red", "--template", "a photo"], "a template has no {}"),
         (["search", "red", "--json", "--csv"], "exclude each other"),
+        (["list", "--json", "--csv"], "exclude each other"),
         (["search", "--like", "one.mp4@x"], "'x' is not a time"),
         (["search", "--like", "one.mp4@1:00"], "lasts 20.0 s"),
         (["search", "--like", "none.mp4@1"], "none.mp4 is not in the library"),
@@ -458,6 +459,19 @@ def test_list(filled, vclip):
     assert "00:20.0" in out
     assert "64×48 h264" in out
     assert [len(v["paths"]) for v in json.loads(vclip("list", "--json")[1])] == [1, 1]
+
+
+def test_list_as_csv_has_a_line_for_each_path(filled, films, tmp_path, vclip):
+    shutil.copy(films / "one.mp4", tmp_path / "copy.mp4")
+    vclip("index", tmp_path / "copy.mp4")
+    (tmp_path / "copy.mp4").unlink()
+    rows = list(csv.DictReader(io.StringIO(vclip("list", "--csv")[1])))
+    assert [(row["path"], row["frames"], row["offline"]) for row in rows] == [
+        (str(films / "one.mp4"), "10", "False"),
+        (str(tmp_path / "copy.mp4"), "10", "True"),
+        (str(films / "two.mp4"), "7", "False"),
+    ]
+    assert set(json.loads(vclip("list", "--json")[1])[0]) - {"paths"} == set(rows[0]) - {"path"}
 
 
 def test_remove(filled, films, vclip):

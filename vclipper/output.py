@@ -187,10 +187,14 @@ def moments_csv(moments: Sequence[Moment], query: str = "") -> str:
         "query",
         "path",
     ]
+    return _csv(names, (moment_dict(m, i, query) for i, m in enumerate(moments, 1)))
+
+
+def _csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(moment_dict(m, i, query) for i, m in enumerate(moments, 1))
+    writer.writerows(rows)
     return buffer.getvalue().rstrip("\n")
 
 
@@ -303,6 +307,23 @@ def videos_json(videos: Sequence[VideoRow]) -> str:
         {**vars(v), "paths": [printable(p) for p in v.paths], "offline": v.present_path() is None} for v in videos
     ]
     return json.dumps(rows, indent=1, ensure_ascii=False)
+
+
+def videos_csv(videos: Sequence[VideoRow]) -> str:
+    """A header and one line a path, the same columns."""
+    from indexer.catalogue import VideoRow
+
+    names = [field.name for field in dataclasses.fields(VideoRow) if field.name != "paths"]
+    rows = (
+        {
+            **{name: getattr(v, name) for name in names},
+            "offline": not os.path.lexists(path),
+            "path": printable(path),
+        }
+        for v in videos
+        for path in v.paths
+    )
+    return _csv([*names, "offline", "path"], rows)
 
 
 def print_videos(videos: Sequence[VideoRow]) -> None:

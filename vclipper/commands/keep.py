@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from indexer.settings import DEFAULT_MODEL, INDEX_TYPES
-from vclipper.commands.options import json_option, library_option, open_library
+from vclipper.commands.options import csv_option, demand_one_form, json_option, library_option, open_library
 
 
 @click.command()
@@ -25,13 +25,17 @@ def info(library: str | None, as_json: bool) -> None:
 @click.command(name="list")
 @library_option
 @json_option
-def list_videos(library: str | None, as_json: bool) -> None:
+@csv_option
+def list_videos(library: str | None, as_json: bool, as_csv: bool) -> None:
     """The videos of the library."""
     from vclipper import output
 
+    demand_one_form(as_json, as_csv)
     videos = open_library(library).videos()
     if as_json:
         click.echo(output.videos_json(videos))
+    elif as_csv:
+        click.echo(output.videos_csv(videos))
     elif videos:
         output.print_videos(videos)
     else:

@@ -101,6 +101,17 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(command)
 
 
+def csv_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--csv``."""
+    return click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")(command)
+
+
+def demand_one_form(as_json: bool, as_csv: bool) -> None:
+    """Refuse ``--json`` with ``--csv``."""
+    if as_json and as_csv:
+        raise InputError("--json and --csv exclude each other", "Choose one")
+
+
 @contextlib.contextmanager
 def needs(extra: str, *modules: str) -> Iterator[None]:
     """Around imports of what an extra brings: a module that is missing names the extra, as InputError."""

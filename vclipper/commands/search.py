@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import click
 
-from indexer.errors import InputError
 from vclipper.commands.export import export_found, export_options, say_written, wish_of
 from vclipper.commands.options import (
     SectionedCommand,
+    csv_option,
+    demand_one_form,
     device_option,
     filter_of,
     filter_options,
@@ -62,7 +63,7 @@ class _Search(SectionedCommand):
 @device_option
 @library_option
 @json_option
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@csv_option
 @click.option("--thumbnails", is_flag=True, help="Show a still of each moment, in terminals that can.")
 @click.option(
     "--plot",
@@ -109,8 +110,7 @@ def search(
     QUERY is words, or things added and avoided: '"dog running" + ./ball.jpg - 0.5:"snow"', or one after
     the other: '"a dog" then "a cat" within 30 s'.
     """
-    if as_json and as_csv:
-        raise InputError("--json and --csv exclude each other", "Choose one")
+    demand_one_form(as_json, as_csv)
     text = " ".join(query) if query else None
     question = Question(text, image, like, templates or ("{}",))
     wish = wish_of(target, formats, exact, pad_seconds, title, overwrite, question.words) if target else None
