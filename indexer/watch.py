@@ -10,7 +10,7 @@ import contextlib
 import os
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class Watcher:
         exclude: patterns of what to leave out.
         settings: times.
         is_known: whether a file need not be given out, as it was before the watch began.
+        expected: files that should be there.
         on_note: told what cannot be watched and why.
     """
 
@@ -65,6 +66,7 @@ class Watcher:
         exclude: Sequence[str] = (),
         settings: WatchSettings | None = None,
         is_known: Callable[[Path, os.stat_result], bool] = lambda path, status: False,
+        expected: Iterable[Path] = (),
         on_note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._roots, self._exclude = roots, exclude
@@ -72,6 +74,7 @@ class Watcher:
         self._is_known, self._on_note = is_known, on_note
         self._given: dict[Path, Signature] = {}
         self._growing: dict[Path, tuple[Signature, float]] = {}
+        self._leaving: dict[Path, float] = dict.fromkeys(expected, time.monotonic())
         self._unreadable: set[Path] = set()
         self._told: queue.SimpleQueue[Path] = queue.SimpleQueue()
         self._observer: Any = None
@@ -101,6 +104,25 @@ class Watcher:
                 ready.append(path)
         return sorted(ready)
 
+    def gone(self) -> list[Path]:
+        """Files that were there, or should be, and have not been for so long as others settle; each is told once.
+
+        Nothing while files grow, which may be those under new names, and nothing of a root that is away.
+        """
+        now = time.monotonic()
+        if self._growing:
+            return []
+        roots = [root for root in self._roots if os.path.exists(root)]  # noqa: PTH110 - a dead mount is away
+        told = []
+        for path, since in list(self._leaving.items()):
+            if now - since < self._settings.settle_seconds:
+                continue
+            del self._leaving[path]
+            if not os.path.lexists(path) and any(root in path.parents for root in roots):
+                self._given.pop(path, None)
+                told.append(path)
+        return sorted(told)
+
     def put_back(self, paths: Sequence[Path]) -> None:
         """Give these files out again: nothing came of them."""
         for path in paths:
@@ -116,6 +138,7 @@ class Watcher:
             self._next_scan = 0.0
         if time.monotonic() >= self._next_scan:
             self._scan(self._roots)
+            self._miss(path for path in self._given if not os.path.lexists(path))
             every = self._settings.poll_seconds or self._settings.rescan_seconds
             self._next_scan = time.monotonic() + every
         for path in self._take_told():
@@ -132,6 +155,8 @@ class Watcher:
         """A path that the system named: a file, a folder that came, a list of what to leave out."""
         if path.name == FILE_NAME:
             self._scan([path.parent])
+        elif not os.path.lexists(path):
+            self._miss([path] if path in self._given else [one for one in self._given if path in one.parents])
         elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
             self._scan([path])
         elif is_video_name(path.name) and not Ignores(self._exclude).leaves_out(path):
@@ -145,6 +170,11 @@ class Watcher:
             return
         for path in found:
             self._offer(path)
+
+    def _miss(self, paths: Iterable[Path]) -> None:
+        now = time.monotonic()
+        for path in paths:
+            self._leaving.setdefault(path, now)
 
     def _note_unreadable(self, folder: Path, reason: str) -> None:
         """Once for each folder: every scan comes upon it again."""
@@ -193,9 +223,9 @@ class Watcher:
 
 
 class _Listener:
-    """A watchdog event handler: passes on the paths of what was made, changed or moved."""
+    """A watchdog event handler: passes on the paths of what was made, changed, moved or deleted."""
 
-    IGNORED = frozenset({"opened", "closed_no_write", "deleted"})
+    IGNORED = frozenset({"opened", "closed_no_write"})
 
     def __init__(self, tell: Callable[[Path], None]) -> None:
         self._tell = tell

@@ -194,6 +194,42 @@ def test_unmounting_and_mounting_below_a_watched_folder(library, folder, film):
         subprocess.run(["umount", str(place)], check=False)
 
 
+def test_files_that_go_are_told_once_and_stay_in_the_library(library, folder, film):
+    for name, colour in (("a", "red"), ("b", "blue"), ("c", "cyan"), ("deep/d", "white"), ("deep/e", "lime")):
+        make_film(folder / f"{name}.mp4", [(colour, 4)])
+    library.index([folder])
+    (folder / "a.mp4").unlink()  # before the watch
+    with Running(library, [folder]) as watch:
+        watch.wait_for(lambda: len(watch.notes) == 2)
+        (folder / "b.mp4").unlink()
+        watch.wait_for(lambda: len(watch.notes) == 3)
+        (folder / "c.mp4").rename(folder / "new name.mp4")
+        watch.wait_for(lambda: [n.path.name for r in watch.reports for n in r.relinked] == ["new name.mp4"])
+        shutil.rmtree(folder / "deep")
+        watch.wait_for(lambda: len(watch.notes) == 4)
+        time.sleep(1)
+    prune = "If for good: vclip index --prune FOLDER"
+    assert watch.notes[1:] == [
+        f"a file of the library is gone: {folder / 'a.mp4'}. {prune}",
+        f"a file of the library is gone: {folder / 'b.mp4'}. {prune}",
+        f"2 files of the library are gone, the first: {folder / 'deep' / 'd.mp4'}. {prune}",
+    ]
+    assert len(library.videos()) == 5
+
+
+def test_a_polled_folder_tells_too_and_a_root_that_is_away_does_not(library, folder, tmp_path):
+    make_film(folder / "a.mp4", [("red", 4)])
+    make_film(folder / "b.mp4", [("blue", 4)])
+    library.index([folder])
+    with Running(library, [folder], WatchSettings(settle_seconds=0.3, poll_seconds=0.2)) as watch:
+        watch.wait_for(lambda: watch.notes)
+        (folder / "a.mp4").unlink()
+        watch.wait_for(lambda: any("a.mp4" in note for note in watch.notes))
+        folder.rename(tmp_path / "unplugged")
+        time.sleep(1)
+    assert not any("b.mp4" in note for note in watch.notes)
+
+
 def test_pause_and_resume(library, folder, film):
     with Running(library, [folder]) as watch:
         watch.wait_for(lambda: (library.path / "watcher.json").exists())

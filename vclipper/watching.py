@@ -75,7 +75,9 @@ class Watch:
         self._library, self._roots, self._settings = library, roots, settings
         self._on_report, self._on_note, self._stop = on_report, on_note, stop
         rows = {path: video for video in library.videos() for path in video.paths}
-        self._watcher = Watcher(roots, settings.exclude, watching, lambda p, s: _is_known(rows.get(p), s), on_note)
+        self._watcher = Watcher(
+            roots, settings.exclude, watching, lambda p, s: _is_known(rows.get(p), s), rows, on_note
+        )
         self._last_note = ""
 
     def run(self) -> None:
@@ -89,8 +91,13 @@ class Watch:
             paused = ", paused" if is_paused(self._library.path) else ""
             self._on_note(f"watching {', '.join(map(printable, self._roots))}{paused}")
             while not self._stop.is_set():
-                files = [] if is_paused(self._library.path) else self._watcher.settled()
-                self._stop.wait(self._index(files) if files else TICK_SECONDS)
+                if is_paused(self._library.path):
+                    self._stop.wait(TICK_SECONDS)
+                    continue
+                files = self._watcher.settled()
+                wait_seconds = self._index(files) if files else TICK_SECONDS
+                self._tell_gone()
+                self._stop.wait(wait_seconds)
 
     def _index(self, files: Sequence[Path]) -> float:
         """Index some files; returns how long to wait before the next ones."""
@@ -111,6 +118,18 @@ class Watch:
                 self._stop.set()
         self._on_report(report)
         return 0.0
+
+    def _tell_gone(self) -> None:
+        """Say once which files of the library are gone, and are not there under another name."""
+        if not (gone := self._watcher.gone()):
+            return
+        known = {path for video in self._library.videos() for path in video.paths}
+        if gone := [path for path in gone if path in known]:
+            what = (
+                "a file of the library is gone" if len(gone) == 1 else f"{len(gone)} files of the library are gone"
+            )
+            first = f"{': ' if len(gone) == 1 else ', the first: '}{printable(gone[0])}"
+            self._on_note(f"{what}{first}. If for good: vclip index --prune FOLDER")
 
     def _stop_when_told(self, progress: Progress) -> None:
         if self._stop.is_set() or is_paused(self._library.path):
