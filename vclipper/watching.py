@@ -24,6 +24,7 @@ TICK_SECONDS = 0.5
 #: After a library that another process writes, a full disk …
 RETRY_SECONDS = 5.0
 _PAUSED = "watch.paused"
+_PRUNE = "If for good: vclip index --prune FOLDER"
 
 
 def set_paused(library: Path, paused: bool) -> None:
@@ -125,11 +126,8 @@ class Watch:
             return
         known = {path for video in self._library.videos() for path in video.paths}
         if gone := [path for path in gone if path in known]:
-            what = (
-                "a file of the library is gone" if len(gone) == 1 else f"{len(gone)} files of the library are gone"
-            )
-            first = f"{': ' if len(gone) == 1 else ', the first: '}{printable(gone[0])}"
-            self._on_note(f"{what}{first}. If for good: vclip index --prune FOLDER")
+            more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+            self._on_note(f"gone, but in the library: {printable(gone[0])}{more}. {_PRUNE}")
 
     def _stop_when_told(self, progress: Progress) -> None:
         if self._stop.is_set() or is_paused(self._library.path):
