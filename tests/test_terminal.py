@@ -115,19 +115,25 @@ def test_show_without_a_query_tells_where_a_video_changes(vclip, tmp_path):
     assert vclip("show", "one $5.mp4", "--image", picture(tmp_path / "b.png", "blue"))[0] == 0
 
 
+def test_show_takes_a_part_of_a_name_that_one_video_has(vclip):
+    assert vclip("show", "TWO") == vclip("show", "two.mp4")
+    assert vclip("show", "one $")[1] == vclip("show", "one $5.mp4")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["show", "none.mp4"], "none.mp4 is not in the library"),
+        (["show", ".mp4"], ".mp4 could be 2 videos: FILMS/one $5.mp4, FILMS/two.mp4. Give a path, or more of it"),
         (["show", "two.mp4", "--query", "red", "--like", "two.mp4@0"], "give one thing to search for"),
         (["show", "two.mp4", "--query", ""], "the query is empty"),
         (["search", "red", "--plot", "x.jpg"], "x.jpg does not end with .png"),
     ],
 )
-def test_known_errors_are_one_line(vclip, arguments, says):
+def test_known_errors_are_one_line(vclip, films, arguments, says):
     code, out, err = vclip(*arguments)
     assert (code, out) == (1, "")
-    assert err.startswith(f"vclip: {says}")
+    assert err.startswith(f"vclip: {says.replace('FILMS', str(films))}")
     assert err.count("\n") == 1
 
 

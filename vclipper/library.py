@@ -444,8 +444,8 @@ class Library:
         """One video under one query: S_c, its postprocessed form, the cuts of CFS_c, the windows.
 
         Args:
-            video: its id, or its path or the end of it. The rest as in :meth:`search`; of A-then-B the curve
-                shows A.
+            video: its id, its path or the end of it, or a part of the file's name. The rest as in :meth:`search`;
+                of A-then-B the curve shows A.
 
         Raises:
             InputError: an empty or wrong query, a video that the library does not know.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from indexer.catalogue import VideoRow
 from indexer.discover import printable
 from indexer.errors import InputError
+
+_LISTED = 5
 
 
 def video_and_time(like: str) -> tuple[str, float]:
@@ -38,18 +40,27 @@ def parse_time(time_code: str) -> float:
 
 
 def video_called(name: str, videos: Iterable[VideoRow]) -> VideoRow:
-    """The video with this path, or the only one whose path ends with it.
+    """The video with this path, or the only one whose path ends with it, or whose file's name contains it.
 
     Raises:
         InputError: there is none, or there are several.
     """
-    path = Path(name).expanduser().absolute()
-    exact = [video for video in videos if path in video.paths]
-    found = exact or [v for v in videos if any(str(p).endswith(f"/{name}") for p in v.paths)]
-    if len(found) != 1:
-        problem = "is not in the library" if not found else f"could be {len(found)} videos"
-        raise InputError(f"{name or 'no video'} {problem}", "Give a path or the end of one: vclip list shows them")
-    return found[0]
+    every = list(videos)
+    path, part = Path(name).expanduser().absolute(), name.casefold()
+    ways: tuple[Callable[[Path], bool], ...] = (
+        lambda known: known == path,
+        lambda known: str(known).endswith(f"/{name}"),
+        lambda known: bool(part) and part in known.name.casefold(),
+    )
+    fitting = ([video for video in every if any(map(fits, video.paths))] for fits in ways)
+    found = next(filter(None, fitting), [])
+    if len(found) == 1:
+        return found[0]
+    hint = "Give a path, the end of one, or a part of a name: vclip list shows them"
+    if not found:
+        raise InputError(f"{name or 'no video'} is not in the library", hint)
+    some = ", ".join(printable(video.path) for video in found[:_LISTED]) + (", …" if len(found) > _LISTED else "")
+    raise InputError(f"{name} could be {len(found)} videos: {some}", "Give a path, or more of it")
 
 
 def video_of(video: str | int, videos: Mapping[int, VideoRow]) -> VideoRow:

@@ -35,7 +35,7 @@ def show(
 ) -> None:
     """A video of the library as a curve: its scene changes, or how well it answers a query and where.
 
-    VIDEO is a path, or the end of one.
+    VIDEO is a path, the end of one, or a part of the file's name.
     """
     import shutil
 
