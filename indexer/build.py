@@ -366,7 +366,8 @@ class Committer:
     def _note(self, job: Job, row: VideoRow) -> None:
         report = self._report
         (report.updated if job.is_update else report.added).append(FileNote(job.path))
-        report.relinked += [FileNote(path, f"same content as {printable(row.path)}") for path in job.also]
+        twins = [path for path in job.also if path not in job.known]
+        report.relinked += [FileNote(path, f"same content as {printable(row.path)}") for path in twins]
         if not row.complete:
             report.partial.append(FileNote(row.path, row.note))
         report.frames += row.frames

@@ -23,7 +23,9 @@ class Job:
     size_bytes: int
     video_id: int
     also: tuple[Path, ...] = ()
-    """Other paths in this run that hold the same content."""
+    """Other paths that hold the same content, in this run or in the library."""
+    known: frozenset[Path] = frozenset()
+    """The paths of which the library knows, or the plan says, that they hold it."""
     is_update: bool = False
 
     def failed(self, reason: str) -> Iterator[tuple[Path, str]]:
@@ -84,7 +86,7 @@ def make_plan(
     jobs = _sort_out(contents, videos, paths, force, plan)
     plan.missing = _missing(paths, files, roots, prune)
     plan.jobs = [
-        _also(job, *(path for path in paths.get(content, []) if not _is_overwritten(path, content, contents)))
+        _with_known(job, [path for path in paths.get(content, []) if not _is_overwritten(path, content, contents)])
         for content, job in jobs.items()
     ]
     plan.rows = [
@@ -119,14 +121,15 @@ def _sort_out(
     owner = {path: video.fingerprint for video in videos for path in video.paths}
     jobs: dict[str, Job] = {}
     for path, (content, size_bytes) in contents.items():
+        if content in known and owner.get(path) != content:
+            _recognise(path, contents, paths, plan)
+        elif content in known and not force:
+            plan.skipped.append(path)
         if content in jobs:
             jobs[content] = _also(jobs[content], path)
         elif content not in known or force:
-            jobs[content] = Job(path, content, size_bytes, _fresh_id(content, known), is_update=path in owner)
-        elif owner.get(path) == content:
-            plan.skipped.append(path)
-        else:
-            _recognise(path, contents, paths, plan)
+            is_update = path in owner or content in known
+            jobs[content] = Job(path, content, size_bytes, _fresh_id(content, known), is_update=is_update)
     for path, _ in plan.relinked:  # some held something else when they were indexed
         if path in (before := paths.get(owner.get(path, ""), [])):
             before.remove(path)
@@ -136,6 +139,10 @@ def _sort_out(
 def _also(job: Job, *paths: Path) -> Job:
     others = dict.fromkeys((*job.also, *paths))
     return dataclasses.replace(job, also=tuple(path for path in others if path != job.path))
+
+
+def _with_known(job: Job, paths: Sequence[Path]) -> Job:
+    return dataclasses.replace(_also(job, *paths), known=frozenset(paths))
 
 
 def _fresh_id(content: str, known: dict[str, VideoRow]) -> int:

@@ -150,6 +150,21 @@ def test_a_moved_file_is_relinked(own_films, tmp_path):
     assert library.search("red", settings=SHARP)[0].path == own_films / "deep" / "c.mp4"
 
 
+def test_a_moved_file_that_is_indexed_by_force_is_told_once(own_films, tmp_path):
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    (own_films / "a.mp4").rename(own_films / "c.mp4")
+    report = library.index([own_films], settings=IndexSettings(force=True))
+    assert [(n.path.name, n.note) for n in report.relinked] == [("c.mp4", f"moved from {own_films / 'a.mp4'}")]
+    assert (sorted(names(report.updated)), report.added, report.missing) == (["b.mp4", "c.mp4"], [], [])
+    assert sorted(path.name for video in library.videos() for path in video.paths) == ["b.mp4", "c.mp4"]
+    (own_films / "copy.mp4").write_bytes((own_films / "c.mp4").read_bytes())
+    library.index([own_films])
+    report = library.index([own_films], settings=IndexSettings(force=True))
+    assert (len(report.updated), report.relinked) == (2, [])  # both paths of one video are known
+    assert library.verify() == []
+
+
 def test_a_copy_is_one_video_with_two_paths(own_films, tmp_path):
     library = open_library(tmp_path / "lib")
     (own_films / "copy.mp4").write_bytes((own_films / "a.mp4").read_bytes())
@@ -186,10 +201,9 @@ def test_a_moved_file_whose_old_place_holds_something_else(own_films, tmp_path, 
     (own_films / "a.mp4").rename(own_films / "Old.mp4")  # found before the other
     make_film(own_films / "a.mp4", [("yellow", 6)])
     report = library.index([own_films], settings=IndexSettings(force=force))
-    if not force:
-        assert [(note.path.name, note.note) for note in report.relinked] == [
-            ("Old.mp4", f"moved from {own_films / 'a.mp4'}")
-        ]
+    assert [(note.path.name, note.note) for note in report.relinked] == [
+        ("Old.mp4", f"moved from {own_films / 'a.mp4'}")
+    ]
     assert report.missing == []
     assert sorted([p.name for p in v.paths] for v in library.videos()) == [["Old.mp4"], ["a.mp4"], ["b.mp4"]]
     assert library.search("yellow", settings=SHARP)[0].path.name == "a.mp4"
