@@ -22,7 +22,7 @@ from indexer.errors import InputError
 from tests.fakes import load_fake, make_film
 from vclipper import cli
 from vclipper.export import FORMATS, ExportMoment, ExportOptions, export, format_called
-from vclipper.export.output import safe_name
+from vclipper.export.destination import safe_name
 from vclipper.export.saved import read_moments
 
 LISTS = ("csv", "json", "m3u", "mpv")

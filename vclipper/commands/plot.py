@@ -12,7 +12,7 @@ from indexer.errors import InputError
 if TYPE_CHECKING:
     from searcher.rank import Moment
     from searcher.settings import SearchSettings
-    from vclipper.export.output import Exported, Output
+    from vclipper.export.destination import Exported, Output
     from vclipper.library import Library
 
 _MOST_VIDEOS = 5
@@ -38,8 +38,8 @@ def plot_output(name: str, overwrite: bool) -> Output:
     Raises:
         InputError: matplotlib is missing, the file has another ending or is there already.
     """
+    from vclipper.export.destination import Output
     from vclipper.export.moment import ExportOptions
-    from vclipper.export.output import Output
 
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("plots need matplotlib", "Install it: pip install 'vclipper[bench]'")

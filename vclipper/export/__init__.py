@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from indexer.errors import InputError
+from vclipper.export.destination import Exported, Output
 from vclipper.export.formats import FORMATS, Format
 from vclipper.export.moment import ExportMoment, ExportOptions
-from vclipper.export.output import Exported, Output
 
 __all__ = ["FORMATS", "ExportMoment", "ExportOptions", "Exported", "Format", "export", "format_called"]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from indexer.discover import printable
+from vclipper.export.destination import Output, safe_name
 from vclipper.export.moment import ExportMoment, ExportOptions
-from vclipper.export.output import Output, safe_name
 from vclipper.export.players import padded
 
 Chapter = tuple[int, int, ExportMoment]

@@ -8,8 +8,8 @@ from indexer.discover import printable
 from indexer.errors import VideoError
 from vclipper.export.clip_copy import copied_suffix, write_copy
 from vclipper.export.clip_exact import write_exact
+from vclipper.export.destination import Output, clip_name
 from vclipper.export.moment import ExportMoment, ExportOptions
-from vclipper.export.output import Output, clip_name
 from vclipper.export.source import cuts_of
 
 

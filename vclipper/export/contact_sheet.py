@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from indexer.discover import printable
 from indexer.errors import VideoError
 from indexer.stills import picture_at
+from vclipper.export.destination import Output
 from vclipper.export.footage import Footage
 from vclipper.export.moment import ExportMoment, ExportOptions
-from vclipper.export.output import Output
 
 if TYPE_CHECKING:
     from PIL.Image import Image

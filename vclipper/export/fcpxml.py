@@ -10,8 +10,8 @@ import xml.etree.ElementTree as Xml
 from collections.abc import Sequence
 from fractions import Fraction
 
+from vclipper.export.destination import Output
 from vclipper.export.moment import ExportMoment, ExportOptions
-from vclipper.export.output import Output
 from vclipper.export.rates import FrameRate
 from vclipper.export.source import Cut, Source
 from vclipper.export.timeline import first_frame, remark, timeline_rate

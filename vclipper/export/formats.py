@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vclipper.export import chapters, clips, contact_sheet, fcpxml, players, tables, timeline_files
+from vclipper.export.destination import Output
 from vclipper.export.moment import ExportMoment, ExportOptions
-from vclipper.export.output import Output
 
 Writer = Callable[[list[ExportMoment], Output, ExportOptions], None]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from indexer.discover import one_line, printable
+from vclipper.export.destination import Output
 from vclipper.export.moment import ExportMoment, ExportOptions
-from vclipper.export.output import Output
 
 
 def write_m3u(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from indexer.discover import printable
 from indexer.errors import VideoError
+from vclipper.export.destination import Output
 from vclipper.export.footage import Footage
 from vclipper.export.moment import ExportMoment, ExportOptions
-from vclipper.export.output import Output
 from vclipper.export.rates import DROP_RATES, FrameRate, frame_rate
 from vclipper.export.stored import FrameReader, Stretch
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from indexer.discover import printable
+from vclipper.export.destination import Output
 from vclipper.export.moment import ExportMoment, ExportOptions
-from vclipper.export.output import Output
 
 _COLUMNS = ("path", "start_seconds", "end_seconds", "query", "score", "note")
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from indexer.discover import one_line, printable
 from indexer.errors import VideoError
+from vclipper.export.destination import Output
 from vclipper.export.moment import ExportMoment, ExportOptions
-from vclipper.export.output import Output
 from vclipper.export.source import Cut, Source, cuts_of
 from vclipper.export.timeline import build, first_frame, remark, start_frame, timeline_rate
 

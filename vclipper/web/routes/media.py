@@ -11,7 +11,7 @@ from vclipper.web.ranges import file_response
 from vclipper.web.routes import Shared
 from vclipper.web.schemas import MAX_SECONDS, VideoId
 from vclipper.web.service import Service
-from vclipper.web.stills import Still
+from vclipper.web.still_task import Still
 
 router = APIRouter(tags=["media"])
 bytes_router = APIRouter(tags=["media"])
