@@ -16,7 +16,7 @@ from typing import Any
 
 from indexer.checksum import checked, unchecked
 from indexer.errors import REPAIR, LibraryDamagedError, LibraryError, LibraryMismatchError
-from indexer.storage import TABLES, Where, at, write_atomically
+from indexer.storage import TABLES, Where, at, failures_said, write_atomically
 
 FILE_NAME = "library.json"
 #: No model has more; a file that says more is damaged.
@@ -113,10 +113,7 @@ def exists(where: Where) -> bool:
     Raises:
         LibraryError: that may not be looked at.
     """
-    try:
-        return at(where).exists(FILE_NAME)
-    except PermissionError as error:
-        raise _not_yours(where) from error
+    return at(where).exists(FILE_NAME)
 
 
 def load(where: Where, name: str = FILE_NAME) -> Manifest:
@@ -129,7 +126,8 @@ def load(where: Where, name: str = FILE_NAME) -> Manifest:
     """
     storage = at(where)
     try:
-        data = storage.read(name)
+        with failures_said(storage):
+            data = storage.read(name)
         values = json.loads(unchecked(data) if name == COPY_NAME else data)
         version = int(values["schema_version"])
         known = {f.name for f in dataclasses.fields(Manifest)}
@@ -138,8 +136,6 @@ def load(where: Where, name: str = FILE_NAME) -> Manifest:
         raise LibraryError(
             f"no library at {storage}", "Make one: vclip index FOLDER (or name it: --library DIR)"
         ) from None
-    except PermissionError as error:
-        raise _not_yours(where) from error
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise LibraryDamagedError(
             f"{storage}/{name} is damaged ({type(error).__name__}: {error})", REPAIR
@@ -150,10 +146,3 @@ def load(where: Where, name: str = FILE_NAME) -> Manifest:
             "Upgrade: pip install -U vclipper",
         )
     return manifest
-
-
-def _not_yours(where: Where) -> LibraryError:
-    return LibraryError(
-        f"the library at {at(where)} may not be read by you",
-        "Change its permissions, or name another: --library DIR",
-    )

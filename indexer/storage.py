@@ -53,6 +53,7 @@ _DISK_ERRORS: Mapping[int, tuple[type[LibraryError], str, str]] = {
     errno.ENOSPC: (LibraryError, "no space is left on its drive", _KEPT),
     errno.EDQUOT: (LibraryError, "your quota on its drive is used up", _KEPT),
     errno.EROFS: (LibraryError, "its drive cannot be written", _KEPT),
+    errno.EACCES: (LibraryError, "you may not read or write it", "Change that, or name another: --library DIR"),
     errno.EIO: (LibraryDamagedError, "its drive reports an error", f"Mend that. {REPAIR}"),
 }
 
@@ -103,8 +104,13 @@ class Folder:
         (self.path / name).unlink(missing_ok=True)
 
     def exists(self, name: str) -> bool:
-        """Whether a small file is there."""
-        return (self.path / name).is_file()
+        """Whether a small file is there.
+
+        Raises:
+            LibraryError: the folder may not be entered.
+        """
+        with failures_said(self):
+            return (self.path / name).is_file()
 
     def is_empty(self) -> bool:
         """Whether nothing lies here, or the folder does not exist."""

@@ -621,7 +621,7 @@ from pathlib import Path
 from indexer.errors import LibraryError
 from vclipper.library import Library
 library = Library(Path(sys.argv[1]), "cpu", lambda name, device: print("a model is loaded"))
-for step in (lambda: library.index([sys.argv[2]]), library.videos):
+for step in (lambda: library.index([sys.argv[2]]), library.videos, library.verify, library.repair):
     try:
         step()
     except LibraryError as error:
@@ -633,8 +633,8 @@ for step in (lambda: library.index([sys.argv[2]]), library.videos):
 @pytest.mark.parametrize(
     ("mode", "says"),
     [
-        (0o555, ["LIB cannot be made: PARENT may not be written by you", "no library at LIB"]),
-        (0o000, ["the library at LIB may not be read by you"] * 2),
+        (0o555, ["LIB cannot be made: PARENT may not be written by you", *["no library at LIB"] * 3]),
+        (0o000, ["LIB: you may not read or write it"] * 4),
     ],
     ids=["read only", "closed"],
 )
