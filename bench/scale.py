@@ -77,15 +77,29 @@ def measure(
     able = [name for name in names if not results[name].why_not]
     exact = truth(folder / f"frames-{rows}", flat, asked, k)
     for group in [[name] for name in able] if apart else [able]:
-        made: dict[str, tuple[Ask, Result]] = {}
-        for name in group:
-            made[name] = _make(name, CONTENDERS[name], flat, folder / f"{name}-{rows}")
-            note(f"{name} made in {made[name][1].build_seconds:.0f} s")
-        found, times = _ask_all({name: ask for name, (ask, _) in made.items()}, asked, k, 1e3 * cap_seconds)
-        for name, (_, result) in made.items():
-            recall = mean_recall(found[name], list(exact[: len(found[name])]))
-            results[name] = replace(result, recall=recall, milliseconds=tuple(times[name]))
+        results |= _measured(group, folder, flat, asked, exact, 1e3 * cap_seconds, note)
     return list(results.values())
+
+
+def _measured(
+    names: Sequence[str],
+    folder: Path,
+    flat: FlatIndex,
+    asked: Float32,
+    exact: Ids,
+    cap_milliseconds: float,
+    note: Note,
+) -> dict[str, Result]:
+    """Contenders made, then asked in turn; none is held afterwards."""
+    asks, results = dict[str, Ask](), dict[str, Result]()
+    for name in names:
+        asks[name], results[name] = _make(name, CONTENDERS[name], flat, folder / f"{name}-{flat.rows}")
+        note(f"{name} made in {results[name].build_seconds:.0f} s")
+    found, times = _ask_all(asks, asked, exact.shape[1], cap_milliseconds)
+    for name, rows in found.items():
+        recall = mean_recall(rows, list(exact[: len(rows)]))
+        results[name] = replace(results[name], recall=recall, milliseconds=tuple(times[name]))
+    return results
 
 
 #: Of the machine's memory, what one contender may take: alone, and beside others.
