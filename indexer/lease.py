@@ -28,6 +28,9 @@ _CLOCK = "clock"
 LEASE_SECONDS = 60.0
 #: A renewal that is not answered by then is made again while the lease lasts.
 _ANSWER_SECONDS = 10.0
+#: The part of its time after which a holder gives it up. Others count by the store's clock, which tells whole
+#: seconds: to them a lease can be over a second early.
+_SURE = 0.9
 
 
 @contextlib.contextmanager
@@ -44,7 +47,8 @@ def leased(bucket: Bucket, what: str) -> Iterator[None]:
         LibraryError: the store cannot be reached, or does not honour conditional writes.
     """
     note = {**_me(), "command": what, "since_unix": time.time()}
-    keeper = _Keeper(bucket, note, _acquire(bucket, note))
+    began = _now()  # the store counts from a moment after this
+    keeper = _Keeper(bucket, note, _acquire(bucket, note), began)
     bucket.before_write = keeper.check
     keeper.start()
     try:
@@ -101,16 +105,16 @@ def _seconds_left(bucket: Bucket, found: Found) -> float:
 class _Keeper(threading.Thread):
     """Renews a lease until it is released or lost."""
 
-    def __init__(self, bucket: Bucket, note: dict[str, Any], tag: Any) -> None:
+    def __init__(self, bucket: Bucket, note: dict[str, Any], tag: Any, began: float) -> None:
         super().__init__(name="lease-keeper", daemon=True)
         self._bucket, self._note, self._tag = Bucket(bucket.uri, _ANSWER_SECONDS), note, tag
-        self._renewed = _now()
+        self._renewed = began
         self._end = threading.Event()
         self._lost = False
 
     def run(self) -> None:
         """Renew; a store that does not answer is asked again soon, until another has the lease."""
-        pause_seconds = LEASE_SECONDS / 4
+        pause_seconds = max(0.0, self._renewed + LEASE_SECONDS / 4 - _now())
         while not self._lost and not self._end.wait(pause_seconds):
             pause_seconds = LEASE_SECONDS / 20
             with contextlib.suppress(LibraryError):
@@ -137,7 +141,7 @@ class _Keeper(threading.Thread):
 
     def check(self) -> None:
         """Raise LibraryLockedError when the lease is not ours any more."""
-        if self._lost or _now() - self._renewed > LEASE_SECONDS:
+        if self._lost or _now() - self._renewed > _SURE * LEASE_SECONDS:
             raise LibraryLockedError(
                 f"{self._bucket}: the write lease was lost, as the store could not be reached in time",
                 "Run the command again: it goes on where this one stopped",

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -289,6 +290,49 @@ def test_a_lease_taken_while_renewals_are_not_answered_is_lost(google, monkeypat
         with pytest.raises(LibraryLockedError, match="the write lease was lost"):
             bucket.write("a", b"1")
     assert Bucket(address).read(lease.NAME) == taken
+
+
+def test_a_lease_counts_from_before_it_was_asked_for(google, monkeypatch):
+    """Of its 60 s, 53 pass until the store has answered. It is renewed at once, in vain here."""
+    monkeypatch.setattr("indexer.storage.RETRY_SECONDS", 0)
+    now, passed_seconds, asked = lease._now, [0], threading.Event()
+    monkeypatch.setattr(lease, "_now", lambda: now() + sum(passed_seconds))
+
+    def around(request, answer):
+        if b"renewed_unix" in request.get_data():
+            asked.set()
+            return Response(status=503)
+        done = answer(request)
+        if done.status_code == 412:  # the look whether this store honours conditions
+            passed_seconds.append(53)
+        return done
+
+    bucket = Bucket(google(around))
+    with writing(bucket, "x"):
+        assert asked.wait(10)
+        bucket.write("a", b"1")
+        passed_seconds.append(2)  # 53 + 2 s are more than 0.9 × 60 s = 54 s
+        with pytest.raises(LibraryLockedError, match="the write lease was lost"):
+            bucket.write("a", b"2")
+
+
+def test_a_renewal_that_failed_is_made_again_soon(google, monkeypatch):
+    monkeypatch.setattr("indexer.storage.RETRY_SECONDS", 0)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 12.0)
+    times_seconds, made_again = [], threading.Event()
+
+    def around(request, answer):
+        if b"renewed_unix" not in request.get_data():
+            return answer(request)
+        times_seconds.append(time.monotonic())
+        if len(times_seconds) == 1:
+            return Response(status=503)
+        made_again.set()
+        return answer(request)
+
+    with writing(Bucket(google(around)), "x"):
+        assert made_again.wait(12)
+    assert times_seconds[1] - times_seconds[0] < 12 / 4  # which is the pause after one that succeeds; now it is 12 / 20
 
 
 def test_one_write_of_an_object_a_second(google, films):

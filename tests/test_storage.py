@@ -162,12 +162,12 @@ def test_a_lease_is_renewed(address, monkeypatch):
 
 
 def test_a_writer_whose_lease_was_taken_writes_no_more(address, monkeypatch):
-    monkeypatch.setattr(lease, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 2.0)
     bucket = Bucket(address)
     with writing(bucket, "x"):
         bucket.write("a", b"1")
         bucket._objects.put(lease.NAME, b'{"pid": 2}')  # as the next writer does
-        time.sleep(0.6)
+        time.sleep(1.2)  # more than 2 s / 4, less than 0.9 × 2 s
         with pytest.raises(LibraryLockedError, match="the write lease was lost"):
             bucket.write("a", b"2")
     assert Bucket(address).read("a") == b"1"
