@@ -118,21 +118,20 @@ def _sort_out(
 ) -> dict[str, Job]:
     """What is to be decoded, by content; what is not goes into ``paths`` and the plan."""
     known = {video.fingerprint: video for video in videos}
-    owner = {path: video.fingerprint for video in videos for path in video.paths}
+    owned = {path for video in videos for path in video.paths}
     jobs: dict[str, Job] = {}
     for path, (content, size_bytes) in contents.items():
-        if content in known and owner.get(path) != content:
+        if content in known and path not in paths[content]:
             _recognise(path, contents, paths, plan)
         elif content in known and not force:
             plan.skipped.append(path)
         if content in jobs:
             jobs[content] = _also(jobs[content], path)
         elif content not in known or force:
-            is_update = path in owner or content in known
+            is_update = path in owned or content in known
             jobs[content] = Job(path, content, size_bytes, _fresh_id(content, known), is_update=is_update)
-    for path, _ in plan.relinked:  # some held something else when they were indexed
-        if path in (before := paths.get(owner.get(path, ""), [])):
-            before.remove(path)
+    for before, some in paths.items():  # the place of a new content stays with the old one until it is indexed
+        some[:] = [p for p in some if not _is_overwritten(p, before, contents) or contents[p][0] not in known]
     return jobs
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,22 @@ def test_a_moved_file_whose_old_place_holds_something_else(own_films, tmp_path, 
     assert sorted([p.name for p in v.paths] for v in library.videos()) == [["Old.mp4"], ["a.mp4"], ["b.mp4"]]
     assert library.search("yellow", settings=SHARP)[0].path.name == "a.mp4"
     assert library.search("red", settings=SHARP)[0].path.name == "Old.mp4"
+    assert library.verify() == []
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("which", ["a.mp4", "b.mp4"])
+def test_a_path_that_two_videos_have_is_left_to_the_one_it_holds(own_films, tmp_path, which, force):
+    """As an older `index --force` left it of a moved file."""
+    library = open_library(tmp_path / "lib")
+    library.index([own_films])
+    row = next(video for video in library.videos() if video.path.name != which)
+    with writing(library.path, "x"):
+        library._current.store().commit([], [replace(row, paths=(own_films / which, row.path))])
+    report = library.index([own_films], settings=IndexSettings(force=force))
+    assert (report.relinked, len(report.skipped)) == ([], 0 if force else 2)
+    assert sorted([p.name for p in v.paths] for v in library.videos()) == [["a.mp4"], ["b.mp4"]]
+    assert library.search("red", settings=SHARP)[0].path.name == "a.mp4"
     assert library.verify() == []
 
 
