@@ -662,6 +662,42 @@ def test_a_place_that_may_not_be_used_is_one_line(films, tmp_path, mode, says):
     assert said == [line.replace("LIB", places["LIB"]).replace("PARENT", places["PARENT"]) for line in says]
 
 
+WRITERS = """
+import sys, threading
+from pathlib import Path
+from indexer.errors import LibraryError
+from tests.fakes import load_fake
+from vclipper.library import Library
+library = Library(Path(sys.argv[1]), "cpu", lambda *which: (print("a model is loaded"), load_fake(*which))[1])
+films = Path(sys.argv[2])
+stop = threading.Event()
+stop.set()
+for step in (
+    lambda: library.index([films]),
+    lambda: library.watch([films], stop=stop),
+    lambda: library.remove([films / "b.mp4"]),
+    lambda: library.relink(films, films.parent / "elsewhere"),
+    library.reindex,
+    library.repair,
+):
+    try:
+        step()
+    except LibraryError as error:
+        print(error.message)
+print(library.verify(), [video.path.name for video in library.videos()])
+"""
+
+
+@needs_modes
+def test_a_library_that_may_not_be_written_is_one_line(own_films, tmp_path):
+    open_library(tmp_path / "lib").index([own_films])
+    make_film(own_films / "c.mp4", [("yellow", 6)])
+    (tmp_path / "lib").chmod(0o555)
+    said = run_with_modes(WRITERS, tmp_path / "lib", own_films).splitlines()
+    (tmp_path / "lib").chmod(0o755)
+    assert said == [*[f"{tmp_path / 'lib'} may not be written by you"] * 6, "[] ['a.mp4', 'b.mp4']"]
+
+
 def test_a_newer_schema_is_refused(filled):
     path = filled.path / "library.json"
     old = path.read_text()

@@ -273,6 +273,7 @@ class Library:
         self._demand_known(roots)
         self._demand_tolerance(options[0], fps)
         self._make_or_require(model, fps)
+        self._demand_writable()
         Watch(self, roots, *options, on_report, on_note, stop or threading.Event()).run()
 
     def _demand_known(self, roots: Sequence[Path]) -> None:
@@ -313,6 +314,7 @@ class Library:
     def _writer(self, what: str) -> Iterator[Store]:
         """The tables under the write lock: as the last writer left them, of this schema, without leftovers."""
         self._current.store()  # before the lock is made: a wrong path stays as it is
+        self._demand_writable()
         with writing(self.storage, what), failures_said(self.storage):
             store = self._current.store()  # again: another writer may have put new tables in place
             store.refresh()
@@ -344,8 +346,7 @@ class Library:
     def _refuse_strange_place(self) -> None:
         if isinstance(self.storage, Folder) and self.storage.path.is_file():
             raise LibraryError(f"{self.storage} is a file", "Name a folder for the library: --library DIR")
-        if isinstance(self.storage, Folder):
-            _demand_writable(self.storage.path)
+        self._demand_writable()
         if not self.storage.is_empty() and not has_been_written(self.storage):
             raise LibraryError(
                 f"{self.storage} holds other files and is not a library",
@@ -355,6 +356,18 @@ class Library:
             raise LibraryDamagedError(
                 f"{self.storage}/{manifest.FILE_NAME} is missing, its tables are there", REPAIR
             )
+
+    def _demand_writable(self) -> None:
+        """Refuse a folder that may not be made or written: known before a model is loaded for it."""
+        if not isinstance(self.storage, Folder):
+            return
+        folder = self.storage.path
+        nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+        if not (os.path.isdir(nearest) and os.access(nearest, os.W_OK | os.X_OK)):  # noqa: PTH112 - raises nothing
+            reason = "may not be written by you" if os.path.isdir(nearest) else "is no folder"  # noqa: PTH112
+            where = "" if nearest == folder else f"{printable(folder)} cannot be made: "
+            hint = "Change that, or name another folder: --library DIR"
+            raise LibraryError(f"{where}{printable(nearest)} {reason}", hint)
 
     @property
     def encoder(self) -> Encoder:
@@ -669,6 +682,7 @@ class Library:
             return self._repair_bucket()
         if not has_been_written(self.storage):
             manifest.load(self.storage)
+        self._demand_writable()
         named = (canonical_name(model), fingerprint_of(model)) if model else ("", "")
         with writing(self.storage, "vclip repair"):
             done = repair(self.path, *named)
@@ -693,15 +707,6 @@ def default_place() -> str:
     from platformdirs import user_data_path
 
     return os.fspath(user_data_path("vclipper") / "library")
-
-
-def _demand_writable(folder: Path) -> None:
-    """Refuse a folder that may not be made or written: known before a model is loaded for it."""
-    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
-    if not (os.path.isdir(nearest) and os.access(nearest, os.W_OK | os.X_OK)):  # noqa: PTH112 - raises nothing
-        reason = "may not be written by you" if os.path.isdir(nearest) else "is no folder"  # noqa: PTH112
-        where = "" if nearest == folder else f"{printable(folder)} cannot be made: "
-        raise LibraryError(f"{where}{printable(nearest)} {reason}", "Name another folder: --library DIR")
 
 
 def _as_it_lies(moment: Moment, present: Path | None) -> Moment:
