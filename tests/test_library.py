@@ -650,7 +650,7 @@ for step in (lambda: library.index([sys.argv[2]]), library.videos, library.verif
 @pytest.mark.parametrize(
     ("mode", "says"),
     [
-        (0o555, ["LIB cannot be made: PARENT may not be written by you", *["no library at LIB"] * 3]),
+        (0o555, ["LIB cannot be made: PARENT cannot be written by you", *["no library at LIB"] * 3]),
         (0o000, ["LIB: you may not read or write it"] * 4),
     ],
     ids=["read only", "closed"],
@@ -695,7 +695,7 @@ def test_a_library_that_may_not_be_written_is_one_line(own_films, tmp_path):
     (tmp_path / "lib").chmod(0o555)
     said = run_with_modes(WRITERS, tmp_path / "lib", own_films).splitlines()
     (tmp_path / "lib").chmod(0o755)
-    assert said == [*[f"{tmp_path / 'lib'} may not be written by you"] * 6, "[] ['a.mp4', 'b.mp4']"]
+    assert said == [*[f"{tmp_path / 'lib'} cannot be written by you"] * 6, "[] ['a.mp4', 'b.mp4']"]
 
 
 def test_a_newer_schema_is_refused(filled):

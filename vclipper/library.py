@@ -364,7 +364,7 @@ class Library:
         folder = self.storage.path
         nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
         if not (os.path.isdir(nearest) and os.access(nearest, os.W_OK | os.X_OK)):  # noqa: PTH112 - raises nothing
-            reason = "may not be written by you" if os.path.isdir(nearest) else "is no folder"  # noqa: PTH112
+            reason = "cannot be written by you" if os.path.isdir(nearest) else "is no folder"  # noqa: PTH112
             where = "" if nearest == folder else f"{printable(folder)} cannot be made: "
             hint = "Change that, or name another folder: --library DIR"
             raise LibraryError(f"{where}{printable(nearest)} {reason}", hint)
