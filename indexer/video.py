@@ -16,6 +16,7 @@ watchdog that counts the time between frames.
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Generator
 from pathlib import Path
 
@@ -157,19 +158,19 @@ def decode(
 
 def _outcome(info: VideoInfo, progress: DecodeProgress, decoder: DecoderName) -> DecodeOutcome:
     reason = _shortfall(info, progress.end_seconds)
-    if not reason and info.missing_bytes:
-        where = f"{progress.end_seconds:.1f} seconds"
-        reason = f"is cut off after {where}: its last {info.missing_bytes} bytes are missing"
     if not reason and progress.damage:
         reason = f"{len(progress.damage)} damaged places, the first: {progress.damage[0]}"
     return DecodeOutcome(not reason, reason, progress.end_seconds, decoder)
 
 
 def _shortfall(info: VideoInfo, end_seconds: float) -> str:
-    """Why a picture that ended at ``end_seconds`` is shorter than its header claims, or nothing."""
-    if info.duration_source != "picture" or info.duration_seconds is None:
-        return ""
+    """What of a picture that ended at ``end_seconds``, or of its file, is not there; or nothing."""
     three_frames = 3 / info.frames_per_second if info.frames_per_second else 0.0
-    if info.duration_seconds - end_seconds <= max(0.5, three_frames):
+    told_seconds = math.inf if info.duration_seconds is None else info.duration_seconds
+    ends_early = told_seconds - end_seconds > max(0.5, three_frames)
+    if ends_early and info.duration_source == "picture":
+        return f"stops after {end_seconds:.1f} of {told_seconds:.1f} seconds"
+    if not info.missing_bytes:
         return ""
-    return f"stops after {end_seconds:.1f} of {info.duration_seconds:.1f} seconds"
+    cut_off = f"is cut off after {end_seconds:.1f} seconds: " if ends_early else ""
+    return f"{cut_off}its last {info.missing_bytes} bytes are missing"

@@ -51,6 +51,17 @@ def test_a_cut_matroska_file_without_a_duration_is_partial(name: str, tmp_path: 
     assert not outcome.complete
 
 
+@pytest.mark.parametrize("name", ["webm-vp9", "mkv-h264"])
+def test_a_matroska_file_that_has_every_frame_but_not_its_end_says_so(name: str, tmp_path: Path) -> None:
+    clip = media.make_named(name, tmp_path)
+    whole = clip.path.read_bytes()
+    clip.path.write_bytes(whole[: whole.rindex(bytes.fromhex("1c53bb6b"))])  # without its cues, which say where to jump
+    missing = len(whole) - clip.path.stat().st_size
+    numbers, outcome = read_all(clip.path, 0.5)
+    assert numbers == clip.expected(0.5)
+    assert (outcome.complete, outcome.reason) == (False, f"its last {missing} bytes are missing")
+
+
 def test_a_live_stream_cut_anywhere_is_whole(tmp_path: Path) -> None:
     clip = media.make_named("webm-no-duration", tmp_path)
     whole = clip.path.read_bytes()
