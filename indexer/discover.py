@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import glob
@@ -32,7 +33,8 @@ OnUnreadable = Callable[[Path, str], None]
 
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 """As of the web, one of its slashes gone where it went through :class:`pathlib.Path`; not a Windows drive."""
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Those of terminals, ends of lines, and what turns the direction of writing, so that a name looks like another."""
 _WHOLE_FILE_BYTES = 16 << 20
 _BLOCK_BYTES = 64 << 10
 _BLOCKS = 256
@@ -65,7 +67,8 @@ def find_videos(
         refuse_address(path)
         for file in sorted(_expand(Path(path).expanduser(), walk)):
             if not ignores.leaves_out(file):
-                found.setdefault(_identity(file), file)
+                with contextlib.suppress(FileNotFoundError):  # it was deleted just now
+                    found.setdefault(_identity(file), file)
     return sorted(found.values())
 
 
@@ -129,7 +132,8 @@ def _walk(
 
     for base, folders, files in os.walk(folder, onerror=tell, followlinks=True):
         if not os.access(base, os.X_OK):  # its names can be read, but nothing that they name
-            tell(PermissionError(errno.EACCES, os.strerror(errno.EACCES), base))
+            if os.path.exists(base):  # noqa: PTH110 - else it was deleted just now
+                tell(PermissionError(errno.EACCES, os.strerror(errno.EACCES), base))
             folders.clear()
             continue
         identity = _identity(Path(base))
@@ -203,5 +207,5 @@ def printable(path: str | os.PathLike[str]) -> str:
 
 
 def one_line(text: str | os.PathLike[str]) -> str:
-    """As :func:`printable`, with escapes for line breaks and what else controls a terminal."""
+    """As :func:`printable`, with escapes for line breaks and what else controls how it is shown."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), printable(text))

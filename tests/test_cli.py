@@ -541,6 +541,12 @@ def test_a_name_with_a_line_break_stays_on_one_line(lib, tmp_path, vclip):
     assert "4.0 s" in out  # red lasts 4 s
 
 
+def test_a_name_that_turns_the_direction_of_writing_shows_it(lib, tmp_path, vclip):
+    make_film(tmp_path / "odd" / "gpj.\u202e4pm.mp4", [("red", 4)])
+    assert vclip("index", tmp_path / "odd")[0] == 0
+    assert "gpj.\\u202e4pm.mp4" in vclip("search", "red")[1]
+
+
 def test_models_whose_name_contains_a_pattern(vclip):
     code, out, _ = vclip("models", "vit-b-32/laion2b")
     assert (code, out.splitlines()[0][:18]) == (0, "ViT-B-32/laion2b_e")

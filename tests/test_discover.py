@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
@@ -87,6 +88,21 @@ def test_folders_that_cannot_be_looked_through_are_told_unless_left_out(folder, 
     assert told == {folder / "sub": "this folder cannot be looked through: Permission denied"}
     told.clear()
     find_videos([folder], ("sub/",), told.__setitem__)
+    assert told == {}
+
+
+def test_what_is_deleted_meanwhile_is_left_out(folder, monkeypatch):
+    told = {}
+    access = os.access
+
+    def too_late(path, mode):
+        if path == str(folder / "sub"):
+            shutil.rmtree(path, ignore_errors=True)
+            (folder / "a.mp4").unlink(missing_ok=True)  # was found before
+        return access(path, mode)
+
+    monkeypatch.setattr(os, "access", too_late)
+    assert [path.name for path in find_videos([folder], (), told.__setitem__)] == ["b.MKV"]
     assert told == {}
 
 
