@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from indexer.errors import InputError, SettingError
+from indexer.errors import InputError
 from searcher.settings import SearchSettings
 
 
@@ -20,8 +20,9 @@ def read_settings(path: Path, over: Mapping[str, Any] = MappingProxyType({})) ->
         over: settings that count in place of the file's, which may then have any value there.
 
     Raises:
-        InputError: no such file, not JSON, or a setting that does not exist or is out of its bounds.
-        SettingError: one of ``over`` is out of its bounds.
+        InputError: no such file, not JSON, or a setting that does not exist, is out of its bounds or contradicts
+            ``over``.
+        SettingError: ``over`` is refused without the file too.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -33,6 +34,5 @@ def read_settings(path: Path, over: Mapping[str, Any] = MappingProxyType({})) ->
     try:
         return SearchSettings.from_dict({**settings, **over})
     except InputError as error:
-        if isinstance(error, SettingError) and error.setting in over:
-            raise
+        SearchSettings.from_dict(over)  # what these are refused for alone is no fault of the file
         raise InputError(f"{path}: {error.message}", error.hint) from None

@@ -424,6 +424,11 @@ def test_of_a_settings_file_only_what_counts_is_checked(filled, tmp_path, vclip)
     said = vclip("search", "red", "--settings", file, "--top", "1", "--ranker", "formula")[2]
     assert said.startswith(f"vclip: {file}: ranker_file is of no use to the ranker 'formula'.")
     assert vclip("search", "red", "--settings", file, "--top", "-3")[2].startswith("vclip: --top is -3.")
+    file.write_text(json.dumps({"ranker": "formula"}))
+    said = vclip("search", "red", "--settings", file, "--ranker-file", file)[2]
+    assert said.startswith(f"vclip: {file}: ranker_file is of no use to the ranker 'formula'.")
+    said = vclip("search", "red", "--settings", file, "--ranker-file", file, "--ranker", "formula")[2]
+    assert said.startswith("vclip: --ranker-file is of no use to the ranker 'formula'.")
     file.write_text(json.dumps({"top": 0}))
     assert len(json.loads(vclip("search", "red", "--settings", file, "--top", "1", "--json")[1])) == 1
 
