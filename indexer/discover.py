@@ -34,7 +34,7 @@ OnUnreadable = Callable[[Path, str], None]
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 """As of the web, one of its slashes gone where it went through :class:`pathlib.Path`; not a Windows drive."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Those of terminals, ends of lines, and what turns the direction of writing, so that a name looks like another."""
+"""Those of terminals, ends of lines, and what turns the direction of writing: a name would look like another."""
 _WHOLE_FILE_BYTES = 16 << 20
 _BLOCK_BYTES = 64 << 10
 _BLOCKS = 256

@@ -332,7 +332,7 @@ def test_a_renewal_that_failed_is_made_again_soon(google, monkeypatch):
 
     with writing(Bucket(google(around)), "x"):
         assert made_again.wait(12)
-    assert times_seconds[1] - times_seconds[0] < 12 / 4  # which is the pause after one that succeeds; now it is 12 / 20
+    assert times_seconds[1] - times_seconds[0] < 12 / 4  # the pause after one that succeeds; here it is 12 / 20
 
 
 def test_one_write_of_an_object_a_second(google, films):

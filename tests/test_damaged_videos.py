@@ -55,7 +55,8 @@ def test_a_cut_matroska_file_without_a_duration_is_partial(name: str, tmp_path: 
 def test_a_matroska_file_that_has_every_frame_but_not_its_end_says_so(name: str, tmp_path: Path) -> None:
     clip = media.make_named(name, tmp_path)
     whole = clip.path.read_bytes()
-    clip.path.write_bytes(whole[: whole.rindex(bytes.fromhex("1c53bb6b"))])  # without its cues, which say where to jump
+    # Without its cues, which say where to jump.
+    clip.path.write_bytes(whole[: whole.rindex(bytes.fromhex("1c53bb6b"))])
     missing = len(whole) - clip.path.stat().st_size
     numbers, outcome = read_all(clip.path, 0.5)
     assert numbers == clip.expected(0.5)
