@@ -73,9 +73,7 @@ def _index(ray: Any | None, files: Sequence[Path], period_seconds: float) -> Ind
         made = Manifest(SPEED_MODEL, "", DIMENSION, period_seconds)
         manifest.save(made, storage)
         charge = Charge(storage, manifest.load(storage), _load, "cpu", settings)
-        return carry_out(
-            plan, store, settings, lambda jobs, sink: index_on(ray, charge, store, jobs, sink, lambda _: None)
-        )
+        return carry_out(plan, store, lambda jobs, sink: index_on(ray, charge, store, jobs, sink, lambda _: None))
 
 
 def _load(model: str, device: str) -> Encoder:

@@ -53,8 +53,8 @@ class IndexReport:
         relinked: known content under a new name.
         partial: indexed as far as they can be read; the note says why not further.
         failed: not indexed; the note says why.
-        missing: in the library, gone from disk; kept unless pruned.
-        pruned: missing files taken out.
+        missing: in the library, gone from disk; the note says why they may be on a drive that is away.
+        pruned: deleted files taken out.
         notes: what befell the run itself, such as a worker that was lost.
         frames: frames embedded. video_seconds: length of the videos indexed.
         elapsed_seconds: wall time. interrupted: stopped by Ctrl-C.
@@ -441,13 +441,12 @@ def index_files(
     def work(jobs: Sequence[Job], sink: Committer) -> None:
         Pipeline(store.period_seconds, encoders(), settings, sink, on_progress, thumbnails).run(jobs)
 
-    return carry_out(plan, store, settings, work, thumbnails)
+    return carry_out(plan, store, work, thumbnails)
 
 
 def carry_out(
     plan: Plan,
     store: Store,
-    settings: IndexSettings,
     work: Callable[[Sequence[Job], Committer], None],
     thumbnails: Thumbnails | None = None,
 ) -> IndexReport:
@@ -460,8 +459,9 @@ def carry_out(
         skipped=[FileNote(path) for path in plan.skipped],
         relinked=[FileNote(path, note) for path, note in plan.relinked],
         failed=[FileNote(path, reason) for path, reason in plan.failed],
+        missing=[FileNote(path, reason) for path, reason in plan.missing],
+        pruned=[FileNote(path) for path in plan.pruned],
     )
-    (report.pruned if settings.prune else report.missing).extend(FileNote(path) for path in plan.missing)
     try:
         if plan.rows:
             store.commit([], plan.rows)

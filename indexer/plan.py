@@ -13,6 +13,8 @@ from indexer.catalogue import Catalogue, VideoRow
 from indexer.discover import fingerprint, printable
 from indexer.errors import InputError
 
+_MAY_BE_AWAY = "may be on a drive that is away: its folder is empty. If it is gone for good: vclip remove FILE"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -43,7 +45,9 @@ class Plan:
         skipped: unchanged files.
         relinked: (path, what was recognised) of known contents under new names.
         failed: (path, reason) of files that cannot be read.
-        missing: paths of the library below the given folders that are gone, not relinked.
+        missing: (path, why it may be away) of paths of the library below the given folders that are gone, not
+            relinked; no reason where the file was deleted.
+        pruned: those of them that leave the library.
         rows: the videos whose paths change without decoding, with their new paths.
     """
 
@@ -51,7 +55,8 @@ class Plan:
     skipped: list[Path] = field(default_factory=list)
     relinked: list[tuple[Path, str]] = field(default_factory=list)
     failed: list[tuple[Path, str]] = field(default_factory=list)
-    missing: list[Path] = field(default_factory=list)
+    missing: list[tuple[Path, str]] = field(default_factory=list)
+    pruned: list[Path] = field(default_factory=list)
     rows: list[VideoRow] = field(default_factory=list)
 
 
@@ -76,7 +81,7 @@ def make_plan(
         known: the library's videos; only those that files or roots concern are looked at.
         roots: what the user named; the library's videos below them are looked for.
         force: known contents are decoded again.
-        prune: missing files leave the library.
+        prune: deleted files leave the library.
         progress: called with each file as it is read.
     """
     plan = Plan()
@@ -84,7 +89,7 @@ def make_plan(
     videos = known.find({content for content, _ in contents.values()}, files, roots)
     paths = {video.fingerprint: list(video.paths) for video in videos}
     jobs = _sort_out(contents, videos, paths, force, plan)
-    plan.missing = _missing(paths, files, roots, prune)
+    _miss(paths, files, roots, prune, plan)
     plan.jobs = [
         _with_known(job, [path for path in paths.get(content, []) if not _is_overwritten(path, content, contents)])
         for content, job in jobs.items()
@@ -155,7 +160,7 @@ def _recognise(
 ) -> None:
     """A file whose content the library holds under other paths: moved, or one more copy."""
     content, _ = contents[path]
-    left = [old for old in paths[content] if _is_overwritten(old, content, contents) or _is_gone(old)]
+    left = [old for old in paths[content] if _is_overwritten(old, content, contents) or is_gone(old)]
     if left:
         paths[content][paths[content].index(left[0])] = path
         plan.relinked.append((path, f"moved from {printable(left[0])}"))
@@ -170,15 +175,19 @@ def _is_overwritten(path: Path, content: str, contents: Mapping[Path, tuple[str,
     return path in contents and contents[path][0] != content
 
 
-def _missing(
-    paths: dict[str, list[Path]], files: Sequence[Path], roots: Sequence[Path], prune: bool
-) -> list[Path]:
-    missing = [p for some in paths.values() for p in some if _below(p, roots) and _is_gone(p)]
+def _miss(
+    paths: dict[str, list[Path]], files: Sequence[Path], roots: Sequence[Path], prune: bool, plan: Plan
+) -> None:
+    """Put what is gone into the plan; what is pruned leaves ``paths``."""
+    missing = sorted(p for some in paths.values() for p in some if _below(p, roots) and is_gone(p))
+    plan.missing = [(path, "" if is_deleted(path) else _MAY_BE_AWAY) for path in missing]
     if prune:
         _demand_mounted(missing, files, roots)
+        plan.pruned = [path for path, why_not in plan.missing if not why_not]
+        plan.missing = [(path, why_not) for path, why_not in plan.missing if why_not]
+        pruned = set(plan.pruned)
         for some in paths.values():
-            some[:] = [path for path in some if path not in missing]
-    return sorted(missing)
+            some[:] = [path for path in some if path not in pruned]
 
 
 def _demand_mounted(missing: Sequence[Path], files: Sequence[Path], roots: Sequence[Path]) -> None:
@@ -192,7 +201,21 @@ def _demand_mounted(missing: Sequence[Path], files: Sequence[Path], roots: Seque
             )
 
 
-def _is_gone(path: Path) -> bool:
+def is_deleted(path: Path) -> bool:
+    """Whether a file is gone and something else is where it was: an empty folder may be a drive's that is away."""
+    if not is_gone(path):
+        return False
+    folder = next(folder for folder in path.parents if not is_gone(folder))
+    try:
+        with os.scandir(folder) as entries:
+            return any(True for _ in entries)
+    except NotADirectoryError:
+        return True
+    except OSError:  # such as a link into a drive
+        return False
+
+
+def is_gone(path: Path) -> bool:
     """Whether it is certain that nothing has this name: what cannot be looked at may well be there."""
     try:
         path.lstat()

@@ -14,6 +14,7 @@ from searcher.settings import SearchSettings
 from tests.fakes import load_fake, make_film, open_library, rows_of
 from tests.rights import needs_modes, run_with_modes
 from vclipper import cli
+from vclipper.output import print_report
 
 SHARP = SearchSettings(method="vc1", postprocess="norm", threshold=0.8, fold=False)
 
@@ -143,6 +144,26 @@ def test_what_cannot_be_looked_at_is_not_pruned(library, drive):
     (drive / "deep").unlink()
     pruned = library.index([drive], settings=IndexSettings(prune=True)).pruned
     assert [note.path for note in pruned] == [drive / "deep" / "b.mp4"] == before[1:]
+
+
+def test_what_may_be_on_a_drive_below_the_root_is_not_pruned(library, drive, capsys):
+    before = paths(library)
+    make_film(drive / "c.mp4", [("cyan", 4)])
+    library.index([drive])
+    (drive / "c.mp4").unlink()
+    shutil.rmtree(drive / "deep")
+    (drive / "deep").mkdir()  # as a mount point is while its drive is away
+    report = library.index([drive], settings=IndexSettings(prune=True))
+    assert [note.path for note in report.pruned] == [drive / "c.mp4"]
+    assert [note.path for note in report.missing] == [drive / "deep" / "b.mp4"]
+    assert paths(library) == before
+    print_report(report)
+    told = capsys.readouterr().out
+    assert "b.mp4: may be on a drive that is away: its folder is empty" in told
+    assert "--prune" not in told
+    (drive / "deep").rmdir()
+    assert library.index([drive], settings=IndexSettings(prune=True)).missing == []
+    assert paths(library) == before[:1]
 
 
 PRUNE = """

@@ -234,7 +234,7 @@ class Library:
         device = device_of_a_worker(self._device)
         charge = Charge(self.storage, manifest.load(self.storage), self._load_encoder, device, settings)
         return carry_out(
-            plan, store, settings, lambda jobs, sink: index_on(connection, charge, store, jobs, sink, on_progress)
+            plan, store, lambda jobs, sink: index_on(connection, charge, store, jobs, sink, on_progress)
         )
 
     def watch(

@@ -232,7 +232,7 @@ def print_report(report: IndexReport) -> None:
         _print_notes(out, name, getattr(report, name))
     if any(note.note.endswith(NOT_TRIED) for note in report.failed):
         _say(out, "What is unchanged is tried again with: vclip index --force FILE")
-    if report.missing:
+    if any(not note.note for note in report.missing):
         _say(out, "Missing files stay in the library until: vclip index --prune FOLDER")
     if report.interrupted:
         _say(out, "Interrupted. What is finished is in the library; the same command goes on from here.")
