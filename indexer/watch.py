@@ -18,9 +18,12 @@ from typing import Any
 from indexer.discover import find_videos, is_video_name, printable
 from indexer.errors import InputError, SettingError
 from indexer.ignore import FILE_NAME, Ignores
+from indexer.plan import is_deleted, is_gone
 
 #: Size, time of the last change in nanoseconds, inode.
 Signature = tuple[int, int, int]
+#: Device and inode of each root; what is mounted where.
+_Places = tuple[list[tuple[int, int] | None], set[tuple[str, Path]]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Watcher:
         exclude: patterns of what to leave out.
         settings: times.
         is_known: whether a file need not be given out, as it was before the watch began.
-        expected: files that should be there.
+        expected: files that should be there; those that are not below the roots are not looked at.
         on_note: told what cannot be watched and why.
     """
 
@@ -74,11 +77,12 @@ class Watcher:
         self._is_known, self._on_note = is_known, on_note
         self._given: dict[Path, Signature] = {}
         self._growing: dict[Path, tuple[Signature, float]] = {}
-        self._leaving: dict[Path, float] = dict.fromkeys(expected, time.monotonic())
+        self._leaving = dict.fromkeys(expected, time.monotonic())
+        self._away: set[Path] = set()
         self._unreadable: set[Path] = set()
         self._told: queue.SimpleQueue[Path] = queue.SimpleQueue()
         self._observer: Any = None
-        self._places: object = None
+        self._places: _Places | None = None
         self._next_scan = 0.0
 
     def __enter__(self) -> Watcher:
@@ -107,42 +111,53 @@ class Watcher:
     def gone(self) -> list[Path]:
         """Files that were there, or should be, and have not been for so long as others settle; each is told once.
 
-        Nothing while files grow, which may be those under new names, and nothing of a root that is away.
+        Nothing while files grow, which may be those under new names, and nothing of what may be on a drive that is
+        away.
         """
         now = time.monotonic()
-        if self._growing:
+        if self._growing or _places(self._roots) != self._places:
             return []
         roots = [root for root in self._roots if os.path.exists(root)]  # noqa: PTH110 - a dead mount is away
-        told = []
-        for path, since in list(self._leaving.items()):
-            if now - since < self._settings.settle_seconds:
-                continue
+        due = [path for path, since in self._leaving.items() if now - since >= self._settings.settle_seconds]
+        for path in due:
             del self._leaving[path]
-            if not os.path.lexists(path) and any(root in path.parents for root in roots):
-                self._given.pop(path, None)
-                told.append(path)
+        told = [path for path in due if _is_below(path, roots) and is_deleted(path)]
+        for path in told:
+            self._given.pop(path, None)
         return sorted(told)
 
     def put_back(self, paths: Sequence[Path]) -> None:
-        """Give these files out again: nothing came of them."""
+        """Give these files out again, or tell again that they are gone: nothing came of it."""
         for path in paths:
             signature = self._given.pop(path, None)
-            if signature is not None:
+            if signature is None:
+                self._leaving[path] = 0.0
+            else:
                 self._growing[path] = signature, 0.0
 
     def _look(self) -> None:
         places = _places(self._roots)
         if places != self._places:  # the first look; a drive came or went
+            if self._places is not None:
+                self._expect_nothing_below([folder for _, folder in self._places[1] ^ places[1]])
             self._places = places
             self._watch_anew()
             self._next_scan = 0.0
         if time.monotonic() >= self._next_scan:
             self._scan(self._roots)
-            self._miss(path for path in self._given if not os.path.lexists(path))
+            self._miss(path for path in self._given if is_gone(path))
             every = self._settings.poll_seconds or self._settings.rescan_seconds
             self._next_scan = time.monotonic() + every
-        for path in self._take_told():
+        told = self._take_told()
+        if gone := {path for path in told if is_gone(path)}:  # files, or folders of files
+            self._miss(path for path in self._given if path in gone or not gone.isdisjoint(path.parents))
+        for path in told:
             self._consider(path)
+
+    def _expect_nothing_below(self, folders: Sequence[Path]) -> None:
+        """What was on a drive that went is not gone but away, until it is seen again."""
+        self._away.update(path for path in self._given if _is_below(path, folders))
+        self._leaving = {path: since for path, since in self._leaving.items() if not _is_below(path, folders)}
 
     def _take_told(self) -> set[Path]:
         told = set()
@@ -155,8 +170,6 @@ class Watcher:
         """A path that the system named: a file, a folder that came, a list of what to leave out."""
         if path.name == FILE_NAME:
             self._scan([path.parent])
-        elif not os.path.lexists(path):
-            self._miss([path] if path in self._given else [one for one in self._given if path in one.parents])
         elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
             self._scan([path])
         elif is_video_name(path.name) and not Ignores(self._exclude).leaves_out(path):
@@ -174,7 +187,8 @@ class Watcher:
     def _miss(self, paths: Iterable[Path]) -> None:
         now = time.monotonic()
         for path in paths:
-            self._leaving.setdefault(path, now)
+            if path not in self._away:
+                self._leaving.setdefault(path, now)
 
     def _note_unreadable(self, folder: Path, reason: str) -> None:
         """Once for each folder: every scan comes upon it again."""
@@ -187,6 +201,7 @@ class Watcher:
             status = path.stat()
         except OSError:  # cameras and programs make files that are gone at once
             return
+        self._away.discard(path)
         signature = _signature_of(status)
         if path in self._growing or self._given.get(path) == signature:
             return
@@ -234,7 +249,8 @@ class _Listener:
         """Called by watchdog, in its thread."""
         is_touched_folder = event.is_directory and event.event_type == "modified"
         if event.event_type not in self.IGNORED and not is_touched_folder:
-            self._tell(Path(os.fsdecode(event.dest_path or event.src_path)))
+            for path in filter(None, (event.src_path, event.dest_path)):
+                self._tell(Path(os.fsdecode(path)))
 
 
 def _signature(path: Path) -> Signature | None:
@@ -248,9 +264,13 @@ def _signature_of(status: os.stat_result) -> Signature:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def _places(roots: Sequence[Path]) -> object:
+def _is_below(path: Path, folders: Sequence[Path]) -> bool:
+    return any(folder in path.parents for folder in folders)
+
+
+def _places(roots: Sequence[Path]) -> _Places:
     """What the roots are now: their inodes, and what is mounted below them."""
-    return [_identity(root) for root in roots], sorted(_mounts_below(roots))
+    return [_identity(root) for root in roots], set(_mounts_below(roots))
 
 
 def _identity(root: Path) -> tuple[int, int] | None:
@@ -261,7 +281,7 @@ def _identity(root: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _mounts_below(roots: Sequence[Path]) -> Iterator[str]:
+def _mounts_below(roots: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     try:
         lines = Path("/proc/self/mounts").read_bytes().splitlines()
     except OSError:  # not Linux: roots that change, and scans, have to do
@@ -270,4 +290,4 @@ def _mounts_below(roots: Sequence[Path]) -> Iterator[str]:
         device, place = os.fsdecode(line).split(" ")[:2]
         folder = Path(place.replace("\\040", " "))  # how the table writes a space
         if any(folder == root or root in folder.parents for root in roots):
-            yield f"{device} {place}"
+            yield device, folder

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import indexer.watch
-from indexer.errors import InputError, LibraryLockedError, LibraryMismatchError
+from indexer.errors import InputError, LibraryError, LibraryLockedError, LibraryMismatchError
 from indexer.settings import IndexSettings
 from indexer.watch import Watcher, WatchSettings
 from tests.fakes import make_film, open_library
@@ -168,12 +168,11 @@ def test_a_watch_makes_the_library_that_it_is_told_to(library, folder, tmp_path)
         library.watch([folder], stop=stop, model="others")
 
 
-def mounted(place: Path) -> bool:
+def mounted(place: Path, *how: str) -> bool:
+    """``how``: by default an empty drive."""
     place.mkdir(exist_ok=True)
-    return (
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "t", str(place)], capture_output=True).returncode
-        == 0
-    )
+    how = how or ("-t", "tmpfs", "-o", "size=4m", "t")
+    return subprocess.run(["mount", *how, str(place)], capture_output=True).returncode == 0
 
 
 def test_unmounting_and_mounting_below_a_watched_folder(library, folder, film):
@@ -194,6 +193,28 @@ def test_unmounting_and_mounting_below_a_watched_folder(library, folder, film):
         subprocess.run(["umount", str(place)], check=False)
 
 
+def test_what_was_on_a_drive_that_goes_is_not_gone(library, folder, tmp_path):
+    drive, place = tmp_path / "drive", folder / "stick"
+    for name, colour in (("a", "red"), ("b", "blue")):
+        make_film(drive / f"{name}.mp4", [(colour, 4)])
+    place.mkdir()
+    (place / "nothing is mounted here").touch()
+    if not mounted(place, "--bind", str(drive)):
+        pytest.skip("mounting needs root")
+    try:
+        with Running(library, [folder]) as watch:
+            watch.wait_for(lambda: watch.added() == ["a.mp4", "b.mp4"])
+            subprocess.run(["umount", str(place)], check=True)
+            time.sleep(1)
+            assert mounted(place, "--bind", str(drive))
+            time.sleep(1)
+            assert (len(watch.reports), watch.notes) == (1, [f"watching {folder}"])
+            (place / "b.mp4").unlink()
+            watch.wait_for(lambda: watch.notes[1:] == [gone(place / "b.mp4")])
+    finally:
+        subprocess.run(["umount", str(place)], check=False)
+
+
 def test_files_that_go_are_told_once_and_stay_in_the_library(library, folder, film):
     for name, colour in (("a", "red"), ("b", "blue"), ("c", "cyan"), ("deep/d", "white"), ("deep/e", "lime")):
         make_film(folder / f"{name}.mp4", [(colour, 4)])
@@ -205,14 +226,100 @@ def test_files_that_go_are_told_once_and_stay_in_the_library(library, folder, fi
         watch.wait_for(lambda: len(watch.notes) == 3)
         (folder / "c.mp4").rename(folder / "new name.mp4")
         watch.wait_for(lambda: [n.path.name for r in watch.reports for n in r.relinked] == ["new name.mp4"])
+        (folder / "bad.mp4").write_bytes(b"no film")
+        watch.wait_for(lambda: watch.reports[-1].failed)
+        (folder / "bad.mp4").unlink()  # the library does not know it
         shutil.rmtree(folder / "deep")
         watch.wait_for(lambda: len(watch.notes) == 4)
+        (folder / "new name.mp4").rename(folder / "new name.bak")
+        watch.wait_for(lambda: len(watch.notes) == 5)
         time.sleep(1)
-    assert watch.notes[1:] == [
-        f"gone, but in the library: {folder / told}. If for good: vclip index --prune FOLDER"
-        for told in ("a.mp4", "b.mp4", "deep/d.mp4 and 1 more")
+    assert watch.notes[1:] == [gone(folder / name) for name in ("a.mp4", "b.mp4")] + [
+        gone(folder / "deep" / "d.mp4", " and 1 more"),
+        gone(folder / "new name.mp4"),
     ]
     assert len(library.videos()) == 5
+
+
+def gone(path: Path, more: str = "") -> str:
+    return f"gone, or on a drive that is away: {path}{more}. If gone for good: vclip index --prune FOLDER"
+
+
+def test_nothing_is_gone_while_a_file_grows(folder, film):
+    """What grows may be what went, under a new name."""
+    shutil.copy(film, folder / "old.mp4")
+    with Watcher([folder], settings=WatchSettings(0.5, 0.01)) as watcher:
+        watcher.settled()
+        time.sleep(0.6)
+        assert watcher.settled() == [folder / "old.mp4"]
+        (folder / "old.mp4").unlink()
+        for _ in range(8):
+            with (folder / "new.mp4").open("ab") as out:
+                out.write(b"more")
+            assert (watcher.settled(), watcher.gone()) == ([], [])
+            time.sleep(0.1)
+        time.sleep(0.5)
+        assert watcher.settled() == [folder / "new.mp4"]
+        assert watcher.gone() == [folder / "old.mp4"]
+
+
+def test_what_is_not_below_the_watched_folders_is_not_looked_at(folder, film, tmp_path, monkeypatch):
+    """It may be on a network drive that does not answer."""
+    shutil.copy(film, folder / "film.mp4")
+    looked_at = []
+
+    def noting(look):
+        def look_and_note(path, **options):
+            looked_at.append(str(path))
+            return look(path, **options)
+
+        return look_and_note
+
+    monkeypatch.setattr(os, "stat", noting(os.stat))
+    monkeypatch.setattr(os, "lstat", noting(os.lstat))
+    expected = [tmp_path / "nas" / "a.mp4", folder / "b.mp4"]
+    with Watcher([folder], settings=WatchSettings(0.0), expected=expected) as watcher:
+        watcher.settled()
+        assert watcher.gone() == [folder / "b.mp4"]
+    assert str(folder / "b.mp4") in looked_at
+    assert str(tmp_path / "nas" / "a.mp4") not in looked_at
+
+
+def test_a_library_that_does_not_answer_is_asked_again(library, folder, monkeypatch):
+    for name, colour in (("a", "red"), ("b", "blue")):
+        make_film(folder / f"{name}.mp4", [(colour, 4)])
+    library.index([folder])
+    videos, asked = library.videos, []
+
+    def sometimes():
+        asked.append(len(asked))
+        if 1 <= asked[-1] <= 3:  # not at the start
+            raise LibraryError("the store cannot be reached")
+        return videos()
+
+    monkeypatch.setattr(library, "videos", sometimes)
+    with Running(library, [folder]) as watch:
+        watch.wait_for(lambda: watch.notes)
+        (folder / "a.mp4").unlink()
+        watch.wait_for(lambda: len(watch.notes) == 3)
+    assert watch.notes[1:] == ["the store cannot be reached", gone(folder / "a.mp4")]
+
+
+def test_what_may_be_there_is_not_gone(library, folder, film, tmp_path):
+    for name, colour in (("emptied/a", "red"), ("closed/b", "blue"), ("c", "cyan"), ("before/d", "white")):
+        make_film(folder / f"{name}.mp4", [(colour, 4)])
+    library.index([folder])
+    (folder / "before" / "d.mp4").unlink()
+    with Running(library, [folder], WatchSettings(settle_seconds=0.3, poll_seconds=0.2)) as watch:
+        watch.wait_for(lambda: watch.notes)
+        time.sleep(1)
+        (folder / "emptied" / "a.mp4").unlink()
+        shutil.rmtree(folder / "closed")
+        (folder / "closed").symlink_to("closed")  # looking below answers with an error, not that there is nothing
+        time.sleep(1)
+        (folder / "c.mp4").unlink()
+        watch.wait_for(lambda: len(watch.notes) == 2)
+    assert watch.notes[1:] == [gone(folder / "c.mp4")]
 
 
 def test_a_polled_folder_tells_too_and_a_root_that_is_away_does_not(library, folder, tmp_path):
@@ -221,6 +328,7 @@ def test_a_polled_folder_tells_too_and_a_root_that_is_away_does_not(library, fol
     library.index([folder])
     with Running(library, [folder], WatchSettings(settle_seconds=0.3, poll_seconds=0.2)) as watch:
         watch.wait_for(lambda: watch.notes)
+        time.sleep(1)  # longer than what is in the library is looked for
         (folder / "a.mp4").unlink()
         watch.wait_for(lambda: any("a.mp4" in note for note in watch.notes))
         folder.rename(tmp_path / "unplugged")

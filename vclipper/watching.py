@@ -24,7 +24,7 @@ TICK_SECONDS = 0.5
 #: After a library that another process writes, a full disk …
 RETRY_SECONDS = 5.0
 _PAUSED = "watch.paused"
-_PRUNE = "If for good: vclip index --prune FOLDER"
+_PRUNE = "If gone for good: vclip index --prune FOLDER"
 
 
 def set_paused(library: Path, paused: bool) -> None:
@@ -124,10 +124,15 @@ class Watch:
         """Say once which files of the library are gone, and are not there under another name."""
         if not (gone := self._watcher.gone()):
             return
-        known = {path for video in self._library.videos() for path in video.paths}
+        try:
+            known = {path for video in self._library.videos() for path in video.paths}
+        except (InputError, LibraryError, OSError) as error:
+            self._watcher.put_back(gone)
+            self._note(str(error))
+            return
         if gone := [path for path in gone if path in known]:
             more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-            self._on_note(f"gone, but in the library: {printable(gone[0])}{more}. {_PRUNE}")
+            self._on_note(f"gone, or on a drive that is away: {printable(gone[0])}{more}. {_PRUNE}")
 
     def _stop_when_told(self, progress: Progress) -> None:
         if self._stop.is_set() or is_paused(self._library.path):
