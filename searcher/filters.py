@@ -9,15 +9,18 @@ import fnmatch
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from indexer.catalogue import VideoRow
+from indexer.discover import one_line
 from indexer.errors import InputError
 
+Named = TypeVar("Named")
 _DATE_FORMATS = ("%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 
 
@@ -26,7 +29,9 @@ class VideoFilter:
     """Limits that a video must keep, all of those given.
 
     Attributes:
-        within: a glob over paths (the whole path, or its end), or a folder.
+        within: a path or a folder, or a glob over paths (the whole path, or its end); of several one is enough.
+            What is called so, wildcards and all, goes before what matches. Names may hold the escapes of
+            ``vclip list``.
         min_seconds, max_seconds: length of the video, both included.
         after_unix, before_unix: when it was recorded, seconds since 1970; the start included, the end not. A
             video whose date is not known keeps no limit of this kind.
@@ -35,7 +40,7 @@ class VideoFilter:
         InputError: a limit that no video can keep, or two that exclude each other.
     """
 
-    within: str | None = None
+    within: str | Sequence[str] | None = None
     min_seconds: float | None = None
     max_seconds: float | None = None
     after_unix: float | None = None
@@ -46,7 +51,7 @@ class VideoFilter:
         for name, seconds in (("--min-length", self.min_seconds), ("--max-length", self.max_seconds)):
             if seconds is not None and not 0 <= seconds < float("inf"):
                 raise InputError(f"{name} is {seconds:g}", "Lengths are seconds, 0 or more")
-        if self.within is not None and not self.within.strip():
+        if not all(pattern.strip() for pattern in self._patterns):
             raise InputError("--in is empty", 'Name a folder or a glob: --in "holiday/*"')
         if _both(self.min_seconds, self.max_seconds, lambda low, high: low > high):
             raise InputError(
@@ -61,7 +66,14 @@ class VideoFilter:
 
     def matches(self, video: VideoRow) -> bool:
         """Whether a video keeps all limits."""
-        return self._keeps_length(video) and self._keeps_path(video) and self._keeps_date(video)
+        return self._keeps_length(video) and self._keeps_date(video) and bool(self.paths_of(video))
+
+    def paths_of(self, video: VideoRow) -> tuple[Path, ...]:
+        """Those of a video's paths that ``within`` means; all where it names nothing."""
+        if not self._patterns:
+            return video.paths
+        meant = {path for pattern in self._patterns for path in _meant(pattern, video.paths, lambda one: (one,))}
+        return tuple(path for path in video.paths if path in meant)
 
     def choose(self, videos: Iterable[VideoRow]) -> frozenset[int]:
         """Ids of the videos that keep all limits.
@@ -69,7 +81,8 @@ class VideoFilter:
         Raises:
             InputError: none does.
         """
-        chosen = frozenset(video.video_id for video in videos if self.matches(video))
+        kept = [video for video in videos if self._keeps_length(video) and self._keeps_date(video)]
+        chosen = frozenset(video.video_id for video in self._within(kept))
         if not chosen:
             raise InputError(f"no video matches {self}", "See paths, lengths and dates: vclip list")
         return chosen
@@ -77,7 +90,7 @@ class VideoFilter:
     def __str__(self) -> str:
         """The limits as the command line writes them."""
         parts = (
-            ("--in", None if self.within is None else repr(self.within)),
+            *(("--in", repr(pattern)) for pattern in self._patterns),
             ("--min-length", None if self.min_seconds is None else f"{self.min_seconds:g}"),
             ("--max-length", None if self.max_seconds is None else f"{self.max_seconds:g}"),
             ("--after", _day(self.after_unix)),
@@ -90,8 +103,17 @@ class VideoFilter:
         high = float("inf") if self.max_seconds is None else self.max_seconds
         return low <= video.duration_seconds <= high
 
-    def _keeps_path(self, video: VideoRow) -> bool:
-        return self.within is None or any(_lies_in(str(path), self.within) for path in video.paths)
+    @property
+    def _patterns(self) -> tuple[str, ...]:
+        if self.within is None:
+            return ()
+        return (self.within,) if isinstance(self.within, str) else tuple(self.within)
+
+    def _within(self, videos: Sequence[VideoRow]) -> list[VideoRow]:
+        """The videos with a path that one of the patterns means."""
+        if not self._patterns:
+            return list(videos)
+        return [video for pattern in self._patterns for video in _meant(pattern, videos, lambda one: one.paths)]
 
     def _keeps_date(self, video: VideoRow) -> bool:
         if self.after_unix is None and self.before_unix is None:
@@ -125,8 +147,15 @@ def _both(low: float | None, high: float | None, are_wrong: Callable[[float, flo
     return low is not None and high is not None and are_wrong(low, high)
 
 
-def _lies_in(path: str, pattern: str) -> bool:
-    return _expression(pattern).match(path) is not None
+def _meant(pattern: str, ones: Sequence[Named], paths: Callable[[Named], Iterable[Path]]) -> list[Named]:
+    """Those called so, or in a folder called so; where there are none, those that match."""
+    ways: tuple[Callable[[Path], str], ...] = (str, one_line) if "\\" in pattern else (str,)
+    for expression in dict.fromkeys((_expression(glob.escape(pattern)), _expression(pattern))):
+        if found := [
+            one for one in ones if any(expression.match(way(path)) for path in paths(one) for way in ways)
+        ]:
+            return found
+    return []
 
 
 @lru_cache(maxsize=64)

@@ -439,6 +439,41 @@ def test_in_filters(filled, vclip):
     assert "two.mp4" in vclip("search", "red", "--after", "2001", "--csv")[1]
 
 
+def test_several_places_add_up(filled, films, vclip):
+    found = vclip("search", "red", "--in", "one.mp4", "--in", "two.*", "--no-fold", "--json")[1]
+    assert {Path(moment["path"]).name for moment in json.loads(found)} == {"one.mp4", "two.mp4"}
+
+
+@pytest.mark.parametrize("words", [["red"], []])
+def test_a_pattern_that_the_shell_has_expanded_is_refused(filled, films, vclip, monkeypatch, words):
+    monkeypatch.chdir(films.parent)
+    expanded = sorted(f"films0/{file.name}" for file in films.iterdir())
+    assert films.name == "films0"
+    code, out, err = vclip("search", *words, "--in", *expanded)
+    assert (code, out) == (1, "")
+    assert err == (
+        "vclip: films0/two.mp4 is a file or folder, but stands among the words of the query. "
+        'The shell puts names in the place of a pattern; quote it: --in "films0/*.mp4"\n'
+    )
+    (films.parent / "red").touch()
+    assert vclip("search", "lime", "-", "red", "--in", expanded[0])[0] == 0  # a word, whatever lies here
+
+
+def test_a_copy_is_shown_under_the_path_that_was_asked_for(filled, films, tmp_path, vclip):
+    copy = tmp_path / "copies" / "again.mp4"
+    copy.parent.mkdir()
+    shutil.copy(films / "two.mp4", copy)
+    vclip("index", copy)
+    for place in (copy, films / "two.mp4"):
+        found = json.loads(vclip("search", "yellow", "--in", place.parent, "--json")[1])
+        assert found[0]["path"] == str(place)
+        vclip("search", "yellow", "--in", place.parent, "--export", tmp_path / "l.csv", "--overwrite")
+        assert (tmp_path / "l.csv").read_text().splitlines()[1].startswith(f"{place},")
+    copy.unlink()
+    found = json.loads(vclip("search", "yellow", "--in", copy.parent, "--json")[1])
+    assert (found[0]["path"], found[0]["offline"]) == (str(films / "two.mp4"), False)
+
+
 def test_index_type_is_kept_and_told(filled, films, vclip):
     assert "chosen by size" in vclip("info")[1].replace("\n", " ")
     code, out, _ = vclip("reindex", "--index-type", "hnsw")
@@ -464,6 +499,13 @@ def test_list(filled, vclip):
     assert "00:20.0" in out
     assert "64×48 h264" in out
     assert [len(v["paths"]) for v in json.loads(vclip("list", "--json")[1])] == [1, 1]
+
+
+def test_a_copy_is_listed_as_one(filled, films, tmp_path, vclip):
+    shutil.copy(films / "one.mp4", tmp_path / "copy.mp4")
+    vclip("index", tmp_path / "copy.mp4")
+    files = [line.rstrip() for line in vclip("list")[1].splitlines() if ".mp4" in line]
+    assert [line.endswith("copy.mp4  (same content as above)") for line in files] == [False, True, False]
 
 
 def test_list_as_csv_has_a_line_for_each_path(filled, films, tmp_path, vclip):
@@ -563,6 +605,16 @@ def test_filters_of_a_search_stand_together(vclip):
     _, _, section = out.partition("In which videos:\n")
     options = [line.split()[0] for line in section.partition("\n\n")[0].splitlines() if line.startswith("  --")]
     assert options == ["--in", "--min-length", "--max-length", "--after", "--before"]
+
+
+def test_a_name_is_taken_as_it_is_listed(lib, tmp_path, vclip):
+    for name, seconds in (("two\nlines.mp4", 4), ("caf\udce9.mp4", 6)):
+        make_film(tmp_path / "odd" / name, [("red", seconds)])
+    vclip("index", tmp_path / "odd")
+    for name in (r"two\nlines.mp4", rf"{tmp_path}/odd/caf\xe9.mp4", r"F\xe9"):
+        assert vclip("show", name)[::2] == (0, "")
+    found = json.loads(vclip("search", "--like", r"caf\xe9.mp4@1", "--json")[1])
+    assert [Path(moment["path"]).name for moment in found] == ["two\nlines.mp4"]
 
 
 def test_messages_about_odd_names_are_one_line_each(lib, tmp_path, vclip):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +70,48 @@ def test_a_path_that_leads_up(within, tmp_path, monkeypatch):
 def test_every_path_of_a_video_counts():
     two = VideoRow(4, "4", (Path("/a/x.mp4"), Path("/b/y.mp4")), 1, 2.0)
     assert VideoFilter("/b").matches(two)
+
+
+def test_one_of_several_places_is_enough():
+    assert VideoFilter(("holiday/*.mp4", "work")).choose(VIDEOS) == {1, 3}
+    with pytest.raises(InputError, match=r"^no video matches --in '\*.avi' --in 'sea'\. "):
+        VideoFilter(("*.avi", "sea")).choose(VIDEOS)
+
+
+@pytest.mark.parametrize(
+    ("within", "ids"),
+    [
+        ("odd/[x] bracket.mp4", {1}),  # as a pattern it would mean 2
+        ("/odd/[x] bracket.mp4", {1}),
+        ("[x]", {4}),
+        ("[x]*.mp4", {2}),
+        ("odd/what?.mp4", {3}),
+        ("x bracket.mp4", {2}),
+        ("*.mp4", {1, 2, 3, 4}),
+    ],
+)
+def test_what_is_called_so_goes_before_what_matches(within, ids):
+    names = ("odd/[x] bracket.mp4", "odd/x bracket.mp4", "odd/what?.mp4", "[x]/whats.mp4")
+    assert VideoFilter(within).choose([video(i, f"/{name}") for i, name in enumerate(names, 1)]) == ids
+
+
+@pytest.mark.parametrize(
+    ("name", "within"),
+    [
+        ("new\nline.mp4", r"new\nline.mp4"),
+        (os.fsdecode(b"caf\xe9 latin1.mp4"), r"odd/caf\xe9 latin1.mp4"),
+        ("esc\x1b[31mred.mp4", r"/odd/esc\x1b[31mred.mp4"),
+        (r"back\slash.mp4", r"back\slash.mp4"),
+    ],
+)
+def test_names_may_be_written_as_they_are_listed(name, within):
+    assert VideoFilter(within).choose([video(1, f"/odd/{name}"), *VIDEOS[1:]]) == {1}
+
+
+def test_the_paths_that_are_meant():
+    two = VideoRow(4, "4", (Path("/a/x.mp4"), Path("/b/y.mp4")), 1, 2.0)
+    assert VideoFilter("/b").paths_of(two) == (Path("/b/y.mp4"),)
+    assert VideoFilter(("/b", "*.mp4")).paths_of(two) == VideoFilter().paths_of(two) == two.paths
 
 
 def test_lengths_include_both_ends():

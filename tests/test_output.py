@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
 from indexer.catalogue import VideoRow
@@ -18,9 +19,10 @@ def lines(monkeypatch, capsys):
     """What a table prints at a width, without the lines of its frame."""
 
     def printed(width: int, table, rows) -> list[str]:
-        monkeypatch.setenv("COLUMNS", str(width))
+        for name, value in {"COLUMNS": str(width), "FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "xterm"}.items():
+            monkeypatch.setenv(name, value)  # as at a terminal
         table(rows)
-        lines = capsys.readouterr().out.splitlines()[1:]
+        lines = click.unstyle(capsys.readouterr().out).splitlines()[1:]
         assert max(map(len, lines)) <= width
         return [line.strip() for line in lines if line.strip(" ─")]
 
@@ -69,5 +71,15 @@ def test_the_list_keeps_its_files_too(lines):
         "length   file",
         "00:40.0   holiday in sp…e evening.mp4",
         "(offline)",
-        "b.mp4  (offline)",
+        "b.mp4  (same content as",
+        "above)  (offline)",
     ]
+
+
+def test_a_program_reads_whole_names_and_figures(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    print_moments([moment(LONG, 3), moment("b.mp4", 3700)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines if ".mp4" in line] == ["evening.mp4", "b.mp4"]
+    assert f"   {LONG}" in lines[4]
+    assert lines[2].split() == ["start", "end", "length", "score", "file"]

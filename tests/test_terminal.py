@@ -123,6 +123,7 @@ def test_show_takes_a_part_of_a_name_that_one_video_has(vclip):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["show", ""], "the name of the video is empty. Give a path, the end of one, or a part of a name"),
         (["show", "none.mp4"], "none.mp4 is not in the library"),
         (["show", ".mp4"], ".mp4 could be 2 videos: FILMS/one $5.mp4, FILMS/two.mp4. Give a path, or more of it"),
         (["show", "two.mp4", "--query", "red", "--like", "two.mp4@0"], "give one thing to search for"),

@@ -386,7 +386,7 @@ class Library:
         text: str | None = None,
         image: str | os.PathLike[str] | Image | None = None,
         settings: SearchSettings | None = None,
-        within: str | VideoFilter | None = None,
+        within: str | Sequence[str] | VideoFilter | None = None,
         model: str | None = None,
         like: Like | None = None,
         templates: Sequence[str] = ("{}",),
@@ -399,8 +399,8 @@ class Library:
                 ``"dog running" + ./ball.jpg - "snow"``, or ``"a dog" then "a cat" within 30 s``.
             image: a file in any format Pillow reads, or a Pillow image.
             settings: method, postprocessing, thresholds, how many.
-            within: only these videos are searched: a :class:`VideoFilter`, or its first field alone, a
-                folder or a glob over paths such as ``*/holiday/*``.
+            within: only these videos are searched: a :class:`VideoFilter`, or its first field alone, folders,
+                files or globs over paths such as ``*/holiday/*``.
             model: refuse unless the library was made with it.
             like: ``VIDEO@TIME`` or (video id, seconds): more like this moment of a video in the library, which
                 is not among the answers itself.
@@ -414,9 +414,13 @@ class Library:
         self._require(model, None)
         question = Question.of(text, image, like, templates)
         corpus = self._filled_corpus()
-        found = self._answer(question, corpus, settings or SearchSettings(), within)
-        present = {key: corpus.videos[key].present_path() for key in {moment.video_id for moment in found}}
-        moments = [_as_it_lies(moment, present[moment.video_id]) for moment in found]
+        videos = within if isinstance(within, VideoFilter) else VideoFilter(within)
+        found = self._answer(question, corpus, settings or SearchSettings(), videos)
+        lies = {key: _as_meant(corpus.videos[key], videos) for key in {moment.video_id for moment in found}}
+        places = (lies[moment.video_id] for moment in found)
+        moments = [
+            replace(one, path=path, is_offline=away) for one, (path, away) in zip(found, places, strict=True)
+        ]
         return [self._refined(moment, corpus) for moment in moments] if refine else moments
 
     def _refined(self, moment: Moment, corpus: Corpus) -> Moment:
@@ -433,12 +437,11 @@ class Library:
             return moment
 
     def _answer(
-        self, question: Question, corpus: Corpus, settings: SearchSettings, within: str | VideoFilter | None
+        self, question: Question, corpus: Corpus, settings: SearchSettings, videos: VideoFilter
     ) -> list[Moment]:
         if settings.ranker_file is not None:
             load_rankers(settings.ranker_file)  # what is wrong with it is said where nothing is found too
-        videos = VideoFilter(within) if isinstance(within, str) else within
-        chosen = None if videos is None else videos.choose(corpus.videos.values())
+        chosen = None if videos == VideoFilter() else videos.choose(corpus.videos.values())
         first, *then = self._asking.vectors(question, corpus)
         with self._searching:
             if question.query is None or not then:
@@ -709,11 +712,11 @@ def default_place() -> str:
     return os.fspath(user_data_path("vclipper") / "library")
 
 
-def _as_it_lies(moment: Moment, present: Path | None) -> Moment:
-    """Under the path where the file is now, or marked offline."""
-    if present == moment.path:
-        return moment
-    return replace(moment, path=present or moment.path, is_offline=present is None)
+def _as_meant(video: VideoRow, videos: VideoFilter) -> tuple[Path, bool]:
+    """The path under which to show a video, and whether it is offline: of those where a file is, the one meant."""
+    meant = videos.paths_of(video)
+    present = next(filter(os.path.lexists, (*meant, *video.paths)), None)
+    return present or meant[0], present is None
 
 
 def _delete_copies(videos: Iterable[VideoRow]) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from indexer.catalogue import VideoRow
-from indexer.discover import printable
+from indexer.discover import one_line, printable
 from indexer.errors import InputError
 
 _LISTED = 5
+_NAMING = "Give a path, the end of one, or a part of a name: vclip list shows them"
 
 
 def video_and_time(like: str) -> tuple[str, float]:
@@ -42,23 +43,28 @@ def parse_time(time_code: str) -> float:
 def video_called(name: str, videos: Iterable[VideoRow]) -> VideoRow:
     """The video with this path, or the only one whose path ends with it, or whose file's name contains it.
 
+    Paths may be written as ``vclip list`` shows them, with escapes.
+
     Raises:
-        InputError: there is none, or there are several.
+        InputError: the name is empty, or there is no such video, or there are several.
     """
+    if not name:
+        raise InputError("the name of the video is empty", _NAMING)
     every = list(videos)
     path, part = Path(name).expanduser().absolute(), name.casefold()
     ways: tuple[Callable[[Path], bool], ...] = (
         lambda known: known == path,
         lambda known: str(known).endswith(f"/{name}"),
-        lambda known: bool(part) and part in known.name.casefold(),
+        lambda known: f"/{one_line(known)}".endswith(f"/{name}"),
+        lambda known: part in known.name.casefold(),
+        lambda known: part in one_line(known.name).casefold(),
     )
     fitting = ([video for video in every if any(map(fits, video.paths))] for fits in ways)
     found = next(filter(None, fitting), [])
     if len(found) == 1:
         return found[0]
-    hint = "Give a path, the end of one, or a part of a name: vclip list shows them"
     if not found:
-        raise InputError(f"{name or 'no video'} is not in the library", hint)
+        raise InputError(f"{name} is not in the library", _NAMING)
     some = ", ".join(printable(video.path) for video in found[:_LISTED]) + (", …" if len(found) > _LISTED else "")
     raise InputError(f"{name} could be {len(found)} videos: {some}", "Give a path, or more of it")
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _USUAL_WIDTH = 80
 """Of a terminal, in characters; in narrower ones long names lose their middle."""
 _LEAST_FILE_WIDTH = 20
+_UNBOUNDED = 1 << 20
+"""What another program reads is neither wrapped nor shortened."""
 
 
 def timecode(seconds: float) -> str:
@@ -61,10 +63,13 @@ def size(count: float) -> str:
 
 
 def console(stderr: bool = False) -> Console:
-    """A terminal that takes its width from the real one; plain where output is not a terminal."""
+    """A terminal that takes its width from the real one; plain and without bounds where there is none."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    out = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if not out.is_terminal:
+        out.width = _UNBOUNDED
+    return out
 
 
 def short_path(path: Path, folder: Path | None = None) -> str:
@@ -335,7 +340,8 @@ def print_videos(videos: Sequence[VideoRow]) -> None:
         figures = timecode(v.duration_seconds), str(v.frames), f"{v.width}×{v.height} {v.codec}", day
         for place, path in enumerate(v.paths):
             rows.append(figures if place == 0 else ("",) * len(figures))
-            marks = [] if v.complete else ["partial"]
+            marks = ["same content as above"] if place else []
+            marks += [] if v.complete else ["partial"]
             marks += [v.shortcuts] if v.shortcuts else []
             marks += [] if os.path.lexists(path) else ["offline"]
             files.append((path, marks))

@@ -187,22 +187,27 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--in``, ``--min-length``, ``--max-length``, ``--after``, ``--before``: see :func:`filter_of`."""
     options = (
-        ("--in", "within", "GLOB", 'Only videos whose path matches or lies in this folder, e.g. "holiday/*".'),
+        (
+            "--in",
+            "within",
+            "GLOB",
+            'Only videos whose path matches or lies in this folder, e.g. "holiday/*"; several add up.',
+        ),
         ("--min-length", "min_length", "TIME", "Only videos at least this long: seconds, M:SS or H:MM:SS."),
         ("--max-length", "max_length", "TIME", "Only videos at most this long."),
         ("--after", "after", "DATE", "Only videos recorded then or later: YYYY, YYYY-MM or YYYY-MM-DD."),
         ("--before", "before", "DATE", "Only videos recorded before."),
     )
     for flag, name, metavar, text in reversed(options):
-        command = click.option(flag, name, metavar=metavar, help=text)(command)
+        command = click.option(flag, name, metavar=metavar, help=text, multiple=flag == "--in")(command)
     return command
 
 
 def filter_of(
-    within: str | None, min_length: str | None, max_length: str | None, after: str | None, before: str | None
+    within: tuple[str, ...], min_length: str | None, max_length: str | None, after: str | None, before: str | None
 ) -> VideoFilter | None:
     """The filter that the options describe; None when none was given."""
-    if all(value is None for value in (within, min_length, max_length, after, before)):
+    if not within and all(value is None for value in (min_length, max_length, after, before)):
         return None
     from searcher.filters import VideoFilter, parse_date
     from vclipper.naming import parse_time

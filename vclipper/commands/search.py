@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 
+from indexer.errors import InputError
 from vclipper.commands.export import export_found, export_options, say_written, wish_of
 from vclipper.commands.options import (
     SectionedCommand,
@@ -85,7 +88,7 @@ def search(
     show_all: bool,
     refine: bool,
     settings_file: str | None,
-    within: str | None,
+    within: tuple[str, ...],
     min_length: str | None,
     max_length: str | None,
     after: str | None,
@@ -111,6 +114,8 @@ def search(
     the other: '"a dog" then "a cat" within 30 s'.
     """
     demand_one_form(as_json, as_csv)
+    if within:
+        _demand_quoted_globs(query)
     text = " ".join(query) if query else None
     question = Question(text, image, like, templates or ("{}",))
     wish = wish_of(target, formats, exact, pad_seconds, title, overwrite, question.words) if target else None
@@ -139,3 +144,20 @@ def search(
     if target and wish and moments:
         return export_found(moments, opened, question.words, target, wish, to_stderr=as_json or as_csv)
     return 0
+
+
+def _demand_quoted_globs(words: tuple[str, ...]) -> None:
+    """Refuse what the shell makes of ``--in films/*.mp4``: all names but the first become words of the query.
+
+    Raises:
+        InputError: one of the words is a file or folder, and no picture.
+    """
+    from searcher.query import PICTURE_SUFFIXES
+
+    for word in words:
+        path = Path(word)
+        is_named_so = bool("/" in word or path.suffix) and not word.lower().endswith(PICTURE_SUFFIXES)
+        if is_named_so and os.path.lexists(path):
+            pattern = path.parent / f"*{path.suffix}"
+            hint = f'The shell puts names in the place of a pattern; quote it: --in "{pattern}"'
+            raise InputError(f"{word} is a file or folder, but stands among the words of the query", hint)

@@ -73,13 +73,11 @@ def _scenes(library: Library, video: str) -> tuple[str, Picture]:
 
 def _answer(library: Library, video: str, asked: dict[str, Any], settings: SearchSettings) -> tuple[str, Picture]:
     """The postprocessed S_c, and the moments that a search in this video alone finds."""
-    import glob
-
     from vclipper.output import short_path, timecode
     from vclipper.terminal import Picture
 
     found = library.timeline(video, **asked, settings=settings)
-    moments = library.search(**asked, settings=settings, within=glob.escape(str(found.video.path)))
+    moments = library.search(**asked, settings=settings, within=str(found.video.path))
     period = found.curve.period_seconds
     picture = Picture(
         values=[float(value) for value in found.curve.similarity],
