@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from indexer import decode_torchcodec
 from indexer.catalogue import Catalogue, VideoRow
 from indexer.decoders import Decoded, Failed, Finished, Message, Opened, decode_all
-from indexer.discover import printable
+from indexer.discover import path_text, printable
 from indexer.encoder import Encoder
 from indexer.encoding import Encoders
 from indexer.errors import ContentError, VClipperError
@@ -84,7 +84,7 @@ class IndexReport:
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
         lists: dict[str, object] = {
-            name: [{"path": printable(n.path), "note": n.note} for n in getattr(self, name)] for name in self.LISTS
+            name: [{"path": path_text(n.path), "note": n.note} for n in getattr(self, name)] for name in self.LISTS
         }
         return {
             **lists,

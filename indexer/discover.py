@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from indexer.errors import InputError
 from indexer.ignore import Ignores
@@ -204,6 +205,21 @@ def _blocks(size: int) -> Iterable[tuple[int, int]]:
 def printable(path: str | os.PathLike[str]) -> str:
     """A path as text that can be printed and written as UTF-8, whatever bytes its name holds."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def path_text(path: Path) -> str:
+    """A path for programs: as it is, or as an address where its bytes are not UTF-8.
+
+    So is one with a carriage return, which readers of text take for the end of a line.
+    """
+    text = str(path)
+    return text if printable(path) == text and "\r" not in text else path.absolute().as_uri()
+
+
+def path_of(text: str) -> Path:
+    """What :func:`path_text` wrote, byte for byte."""
+    place = text.removeprefix("file://")
+    return Path(text if place == text else os.fsdecode(unquote_to_bytes(place)))
 
 
 def one_line(text: str | os.PathLike[str]) -> str:

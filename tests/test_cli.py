@@ -447,13 +447,12 @@ def test_several_places_add_up(filled, films, vclip):
 @pytest.mark.parametrize("words", [["red"], []])
 def test_a_pattern_that_the_shell_has_expanded_is_refused(filled, films, vclip, monkeypatch, words):
     monkeypatch.chdir(films.parent)
-    expanded = sorted(f"films0/{file.name}" for file in films.iterdir())
-    assert films.name == "films0"
+    expanded = sorted(f"{films.name}/{file.name}" for file in films.iterdir())
     code, out, err = vclip("search", *words, "--in", *expanded)
     assert (code, out) == (1, "")
     assert err == (
-        "vclip: films0/two.mp4 is a file or folder, but stands among the words of the query. "
-        'The shell puts names in the place of a pattern; quote it: --in "films0/*.mp4"\n'
+        f"vclip: {films.name}/two.mp4 is a file or folder, but stands among the words of the query. "
+        f'The shell puts names in the place of a pattern; quote it: --in "{films.name}/*.mp4"\n'
     )
     (films.parent / "red").touch()
     assert vclip("search", "lime", "-", "red", "--in", expanded[0])[0] == 0  # a word, whatever lies here

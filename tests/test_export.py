@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import vclipper.library
+from indexer.discover import path_of
 from indexer.errors import InputError
 from tests.fakes import load_fake, make_film
 from vclipper import cli
@@ -201,6 +202,18 @@ def test_odd_names_in_playlists_are_found_again(tmp_path, name):
     assert Path(read) == path
 
 
+ESCAPE = b"esc\x1b[31mred.mp4"
+
+
+@pytest.mark.parametrize(
+    "name", [*ODD_NAMES, ESCAPE, b"line\rback.mp4", rb"caf\xe9.mp4", b"file:.mp4", b"% %41.mp4"]
+)
+@pytest.mark.parametrize("format_name", ["csv", "json"])
+def test_odd_names_in_lists_are_read_back(tmp_path, format_name, name):
+    moments = [ExportMoment(tmp_path / os.fsdecode(name), 1, 2, "x")]
+    assert read_moments(written(tmp_path, format_name, moments), "x") == moments
+
+
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_tear_no_list_of_lines_apart(film, tmp_path, name):
     path = tmp_path / os.fsdecode(name)
@@ -305,6 +318,22 @@ def test_saved_results_are_exported(vclip, tmp_path, saved, monkeypatch):
     assert '"name": "blue"' in (tmp_path / "cuts.otio").read_text()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper((tmp_path / "moments").open("rb")))
     assert vclip("export", "-", "cuts", "--format", "m3u")[1] == "wrote cuts/blue.m3u8\n"
+
+
+@pytest.mark.parametrize("name", [*ODD_NAMES, ESCAPE])
+@pytest.mark.parametrize("saved", ["json", "csv"])
+def test_odd_names_go_through_pipes_as_they_are(vclip, tmp_path, saved, name):
+    path = tmp_path / "odd" / os.fsdecode(name)
+    path.parent.mkdir()
+    make_film(tmp_path / "plain.mp4", [("yellow", 4)]).rename(path)
+    vclip("index", path)
+    (tmp_path / "moments").write_text(vclip("search", "yellow", "--top", 1, f"--{saved}")[1], encoding="utf-8")
+    found = read_moments((tmp_path / "moments").read_text(encoding="utf-8"), "x")
+    assert [moment.path for moment in found] == [path]
+    assert vclip("export", "moments", "cuts")[0] == 0
+    listed = vclip("list", f"--{saved}")[1]
+    rows = csv.DictReader(io.StringIO(listed)) if saved == "csv" else json.loads(listed)
+    assert path in [path_of(row["path"] if saved == "csv" else row["paths"][0]) for row in rows]
 
 
 def test_a_contact_sheet_shows_thumbnails_of_what_is_away(vclip, film, tmp_path):

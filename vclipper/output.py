@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import sys
 import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexer.discover import one_line, printable
+import click
+
+from indexer.discover import one_line, path_text, printable
 from indexer.failures import NOT_TRIED
 
 if TYPE_CHECKING:
@@ -82,6 +85,14 @@ def short_path(path: Path, folder: Path | None = None) -> str:
 def common_folder(paths: Iterable[Path]) -> Path:
     """The deepest folder that all files share: said once, instead of in every row."""
     return Path(os.path.commonpath([path.parent for path in paths]))
+
+
+def print_data(text: str) -> None:
+    """JSON or CSV, byte for byte what a program is to read; at a terminal with escapes for what would steer it."""
+    if sys.stdout.isatty():
+        click.echo("\n".join(map(one_line, text.split("\n"))))
+    else:
+        click.echo(text.encode())  # of text, click takes colours out, also where they are part of a name
 
 
 def _say(out: Console, line: str) -> None:
@@ -159,8 +170,8 @@ def moment_dict(moment: Moment, rank: int, query: str = "") -> dict[str, Any]:
     """Plain values for JSON and CSV; ``vclip export`` reads them."""
     return {
         "rank": rank,
-        "query": query,
-        "path": printable(moment.path),
+        "query": printable(query),
+        "path": path_text(moment.path),
         "start_seconds": round(moment.start_seconds, 3),
         "end_seconds": round(moment.end_seconds, 3),
         "score": round(moment.score, 4),
@@ -309,7 +320,7 @@ def info_json(info: LibraryInfo) -> str:
 def videos_json(videos: Sequence[VideoRow]) -> str:
     """All columns of the videos table."""
     rows = [
-        {**vars(v), "paths": [printable(p) for p in v.paths], "offline": v.present_path() is None} for v in videos
+        {**vars(v), "paths": [path_text(p) for p in v.paths], "offline": v.present_path() is None} for v in videos
     ]
     return json.dumps(rows, indent=1, ensure_ascii=False)
 
@@ -323,7 +334,7 @@ def videos_csv(videos: Sequence[VideoRow]) -> str:
         {
             **{name: getattr(v, name) for name in names},
             "offline": not os.path.lexists(path),
-            "path": printable(path),
+            "path": path_text(path),
         }
         for v in videos
         for path in v.paths
@@ -365,8 +376,8 @@ def print_relinking(relinking: Relinking, dry_run: bool) -> None:
 def relinking_json(relinking: Relinking) -> str:
     """The same as JSON."""
     values = {
-        "relinked": [{"old": printable(old), "new": printable(new)} for old, new in relinking.relinked],
-        "kept": [{"path": printable(old), "reason": reason} for old, reason in relinking.kept],
+        "relinked": [{"old": path_text(old), "new": path_text(new)} for old, new in relinking.relinked],
+        "kept": [{"path": path_text(old), "reason": reason} for old, reason in relinking.kept],
         "checked": relinking.was_checked,
     }
     return json.dumps(values, indent=1, ensure_ascii=False)

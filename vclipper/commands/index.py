@@ -79,7 +79,7 @@ def index(
     as_json: bool,
 ) -> int:
     """Index videos: folders, files or globs. Run it again after changes; only what is new is done."""
-    from vclipper.output import print_report
+    from vclipper.output import print_data, print_report
     from vclipper.progress import progress_bar
 
     files, ray = _files_and_address(paths, ray)
@@ -108,7 +108,7 @@ def index(
             err=True,
         )
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=1, ensure_ascii=False))
+        print_data(json.dumps(report.to_dict(), indent=1, ensure_ascii=False))
     else:
         print_report(report)
     return INTERRUPTED if report.interrupted else int(not report.ok)

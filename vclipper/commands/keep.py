@@ -17,7 +17,7 @@ def info(library: str | None, as_json: bool) -> None:
 
     facts = open_library(library).info()
     if as_json:
-        click.echo(output.info_json(facts))
+        output.print_data(output.info_json(facts))
     else:
         output.print_info(facts)
 
@@ -33,9 +33,9 @@ def list_videos(library: str | None, as_json: bool, as_csv: bool) -> None:
     demand_one_form(as_json, as_csv)
     videos = open_library(library).videos()
     if as_json:
-        click.echo(output.videos_json(videos))
+        output.print_data(output.videos_json(videos))
     elif as_csv:
-        click.echo(output.videos_csv(videos))
+        output.print_data(output.videos_csv(videos))
     elif videos:
         output.print_videos(videos)
     else:
@@ -75,7 +75,7 @@ def relink(old: str, new: str, library: str | None, dry_run: bool, as_json: bool
 
     done = open_library(library).relink(old, new, dry_run)
     if as_json:
-        click.echo(output.relinking_json(done))
+        output.print_data(output.relinking_json(done))
     else:
         output.print_relinking(done, dry_run)
     return int(bool(done.kept))

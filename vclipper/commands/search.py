@@ -127,9 +127,9 @@ def search(
     opened = open_library(library, device)
     moments = opened.search(text, image, settings, videos, model, like, question.templates, refine)
     if as_json:
-        click.echo(output.moments_json(moments, question.words))
+        output.print_data(output.moments_json(moments, question.words))
     elif as_csv:
-        click.echo(output.moments_csv(moments, question.words))
+        output.print_data(output.moments_csv(moments, question.words))
     elif moments:
         output.print_moments(moments)
     else:

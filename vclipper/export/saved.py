@@ -6,9 +6,9 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from indexer.discover import path_of
 from indexer.errors import InputError
 from vclipper.export.moment import ExportMoment
 
@@ -24,7 +24,7 @@ def read_moments(text: str, name: str) -> list[ExportMoment]:
     Raises:
         InputError: it is neither, or a moment lacks its file or its times.
     """
-    stripped = text.removeprefix("\ufeff").strip()
+    stripped = text.removeprefix("\ufeff").lstrip().rstrip("\r\n")  # a name may end with a blank
     rows = _json_rows(stripped, name) if stripped[:1] in ("[", "{") else csv.DictReader(io.StringIO(stripped))
     moments = [_moment(row, f"{name}, moment {number}") for number, row in enumerate(rows, 1)]
     if not moments:
@@ -45,7 +45,7 @@ def _moment(row: Any, where: str) -> ExportMoment:
         raise InputError(f"{where} is no object with a path and times", _HINT)
     try:
         return ExportMoment(
-            path=Path(str(row["path"])),
+            path=path_of(str(row["path"])),
             start_seconds=float(row["start_seconds"]),
             end_seconds=float(row["end_seconds"]),
             query=str(row.get("query") or ""),

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from indexer.discover import printable
+from indexer.discover import path_text
 from vclipper.export.destination import Output
 from vclipper.export.moment import ExportMoment, ExportOptions
 
@@ -31,7 +31,7 @@ def write_json(moments: Sequence[ExportMoment], output: Output, options: ExportO
 
 def _row(moment: ExportMoment) -> dict[str, Any]:
     return {
-        "path": printable(moment.path),
+        "path": path_text(moment.path),
         "start_seconds": round(moment.start_seconds, 3),
         "end_seconds": round(moment.end_seconds, 3),
         "query": moment.query,
