@@ -58,7 +58,7 @@ def find_videos(
         on_unreadable: called with each folder that cannot be looked through; the others are.
 
     Raises:
-        InputError: an address, a path that does not exist or cannot be looked at, a glob that matches nothing, a
+        InputError: an empty path, an address, a path that does not exist or cannot be looked at, a glob that matches nothing, a
             pattern that is none.
     """
     ignores = Ignores(exclude)
@@ -73,12 +73,23 @@ def find_videos(
     return sorted(found.values())
 
 
-def refuse_address(path: str | os.PathLike[str]) -> None:
-    """Refuse what is no path but an address on the web, or of a file.
+def refuse_empty(path: str | os.PathLike[str]) -> None:
+    """Refuse the empty path, which the file system would take for the current folder.
 
     Raises:
         InputError: with what to do instead.
     """
+    if not os.fspath(path):
+        raise InputError("a path is empty", "Give a file or a folder; the current one is called .")
+
+
+def refuse_address(path: str | os.PathLike[str]) -> None:
+    """Refuse what is no path but an address on the web, or of a file; or nothing at all.
+
+    Raises:
+        InputError: with what to do instead.
+    """
+    refuse_empty(path)
     text = printable(path)
     if _ADDRESS.match(text) and not os.path.lexists(path):
         hint = "Give its path" if text.startswith("file:") else "Download it, and give the file"

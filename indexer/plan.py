@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.catalogue import Catalogue, VideoRow
-from indexer.discover import fingerprint, printable
+from indexer.discover import fingerprint, printable, refuse_empty
 from indexer.errors import InputError
 
 _MAY_BE_AWAY = "may be on a drive that is away: its folder is empty. If it is gone for good: vclip remove FILE"
@@ -239,5 +239,12 @@ def _reason(path: Path, error: OSError | InputError) -> str:
 
 
 def absolute(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The given paths made absolute, links kept."""
-    return [Path(os.path.abspath(Path(path).expanduser())) for path in paths]  # noqa: PTH100 - keeps links
+    """The given paths made absolute, links kept.
+
+    Raises:
+        InputError: an empty one.
+    """
+    given = list(paths)
+    for path in given:
+        refuse_empty(path)
+    return [Path(os.path.abspath(Path(path).expanduser())) for path in given]  # noqa: PTH100 - keeps links

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from indexer.discover import refuse_empty
 from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VClipperError, first_line
 
 TABLES = "tables"
@@ -270,11 +271,12 @@ def at(where: Where) -> Storage:
     """The storage at a path or ``s3://bucket/prefix``; a storage is given back as it is.
 
     Raises:
-        InputError: an address of another kind, or one without a bucket.
+        InputError: an empty path, an address of another kind, or one without a bucket.
         LibraryError: the package for object storage is missing.
     """
     if not isinstance(where, (str, os.PathLike)):
         return where
+    refuse_empty(where)
     text = os.fspath(where)
     return Bucket(text) if is_address(text) else Folder(Path(text).expanduser().absolute())
 

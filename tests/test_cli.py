@@ -642,3 +642,38 @@ def test_help_of_search_puts_what_people_want_first(vclip):
     assert headings[0] == "What to look for"
     assert headings[-1] == "Other options"
     assert all(f"--{knob.name.replace('_', '-')}" in out for knob in knobs())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("index", ""),
+        ("remove", ""),
+        ("relink", "", "elsewhere"),
+        ("relink", ".", ""),
+        ("watch", ""),
+        ("search", "red", "--export", ""),
+        ("search", "red", "--plot", ""),
+        ("search", "red", "--settings", ""),
+        ("search", "red", "--ranker-file", ""),
+        ("search", "--image", ""),
+        ("show", "one", "--image", ""),
+        ("export", "", "cuts"),
+        ("list", "--library", ""),
+        ("serve", "--library", ""),
+    ],
+)
+def test_an_empty_path_is_refused_and_nothing_is_done(filled, films, vclip, monkeypatch, arguments):
+    monkeypatch.chdir(films)
+    code, out, err = vclip(*arguments)
+    assert (code, out, err.count("\n")) == (2 if "--" in str(arguments) else 1, "", 1)
+    assert "path is empty" in err
+    assert [video.path.parent for video in open_library(filled).videos()] == [films, films]
+
+
+def test_moments_are_not_exported_to_an_empty_path(filled, tmp_path, vclip):
+    (tmp_path / "moments.json").write_text(vclip("search", "red", "--json")[1])
+    assert vclip("export", tmp_path / "moments.json", "")[0::2] == (
+        1,
+        "vclip: a path is empty. Give a file or a folder; the current one is called .\n",
+    )

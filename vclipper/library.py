@@ -136,7 +136,7 @@ class Library:
                 (``cuda:0,cuda:1``) or ``all`` GPUs, which index side by side; the first answers queries.
             backend: what runs the model's picture half, one of :data:`indexer.settings.BACKENDS`.
         """
-        return cls(path or default_place(), device, backend=backend)
+        return cls(default_place() if path is None else path, device, backend=backend)
 
     @property
     def path(self) -> Path:

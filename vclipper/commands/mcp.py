@@ -16,4 +16,6 @@ def mcp(device: str, library: str | None) -> None:
         from vclipper.mcp_server import no_pictures, server_for
     from vclipper.library import Library, default_place
 
-    server_for(Library(library or default_place(), device, open_picture=no_pictures)).run("stdio")
+    server_for(Library(default_place() if library is None else library, device, open_picture=no_pictures)).run(
+        "stdio"
+    )

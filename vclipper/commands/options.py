@@ -30,6 +30,18 @@ _LONGEST_HELP = 200
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+class _PathName(click.ParamType):
+    name = "path"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is, unless it is empty."""
+        return value or self.fail("the path is empty", param, ctx)
+
+
+#: Of an option that names a file, a folder or a library.
+PATH = _PathName()
+
+
 def open_library(library: str | None, device: str = "auto", backend: str = "auto") -> Library:
     """The library that the options name; its modules are imported here, not before."""
     from vclipper.library import Library
@@ -41,6 +53,7 @@ def library_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--library DIR``; a folder or ``s3://bucket/prefix``."""
     return click.option(
         "--library",
+        type=PATH,
         metavar="DIR",
         help="The library: a folder or s3://BUCKET/PREFIX.  [default: $VCLIP_LIBRARY or the user data folder]",
     )(command)
@@ -163,7 +176,8 @@ def _option_of(knob: Knob) -> Decorator:
     names = [f"--{knob.name.replace('_', '-')}"]
     if knob.symbol in _GREEK:
         names.append(_GREEK[knob.symbol])
-    kind: Any = click.Choice(knob.choices) if knob.choices else knob.kind
+    is_file = knob.kind is str and not knob.choices
+    kind: Any = click.Choice(knob.choices) if knob.choices else PATH if is_file else knob.kind
     default = _DEFAULT_WORDS.get(knob.name, knob.default)
     symbol = f" ({knob.symbol})" if knob.symbol else ""
     sentence = knob.help[0].upper() + knob.help[1:]
@@ -171,7 +185,7 @@ def _option_of(knob: Knob) -> Decorator:
         flags = f"--{knob.name}/--no-{knob.name}"
         usual = flags.split("/")[not default]
         return click.option(flags, knob.name, default=None, help=f"{sentence}.  [default: {usual}]")
-    metavar = "FILE" if knob.kind is str and not knob.choices else None
+    metavar = "FILE" if is_file else None
     return click.option(
         *names, knob.name, type=kind, metavar=metavar, help=f"{sentence}{symbol}.  [default: {default}]"
     )

@@ -11,6 +11,7 @@ import click
 from indexer.errors import InputError
 from vclipper.commands.export import export_found, export_options, say_written, wish_of
 from vclipper.commands.options import (
+    PATH,
     SectionedCommand,
     csv_option,
     demand_one_form,
@@ -52,7 +53,7 @@ class _Search(SectionedCommand):
 
 @click.command(cls=_Search)
 @click.argument("query", nargs=-1)
-@click.option("--image", metavar="FILE", help="Search by a picture instead of words.")
+@click.option("--image", type=PATH, metavar="FILE", help="Search by a picture instead of words.")
 @click.option("--like", metavar="VIDEO@TIME", help="More like this moment, less itself, e.g. film.mp4@1:23.")
 @click.option(
     "--template", "templates", multiple=True, metavar="TEXT", help='E.g. "a photo of {}"; several average.'
@@ -60,7 +61,9 @@ class _Search(SectionedCommand):
 @click.option("--all", "show_all", is_flag=True, help="Show every moment, whatever its score.")
 @click.option("--refine", is_flag=True, help="Decode more frames around the ends of what is found; slower.")
 @settings_options
-@click.option("--settings", "settings_file", metavar="FILE", help="Settings that `vclip bench tune` found.")
+@click.option(
+    "--settings", "settings_file", type=PATH, metavar="FILE", help="Settings that `vclip bench tune` found."
+)
 @filter_options
 @click.option("--model", help="Refuse unless the library was made with this model.")
 @device_option
@@ -70,12 +73,14 @@ class _Search(SectionedCommand):
 @click.option("--thumbnails", is_flag=True, help="Show a still of each moment, in terminals that can.")
 @click.option(
     "--plot",
+    type=PATH,
     metavar="FILE.png",
     help="Draw the curves, cuts and moments of the first videos; missing folders are made.",
 )
 @click.option(
     "--export",
     "target",
+    type=PATH,
     metavar="DIR",
     help="Also write the moments as clips, timelines …: --format. Missing folders are made.",
 )

@@ -50,6 +50,6 @@ def serve(
         if open_page:
             click.launch(address)
 
-    server.serve(library or default_place(), listener, access, device, backend, on_ready)
+    server.serve(default_place() if library is None else library, listener, access, device, backend, on_ready)
     sys.stdout.flush()
     os._exit(0)  # not after the threads that import torch or answer what nobody waits for

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vclipper.commands.options import device_option, library_option, open_library
+from vclipper.commands.options import PATH, device_option, library_option, open_library
 
 if TYPE_CHECKING:
     from searcher.settings import SearchSettings
@@ -19,7 +19,7 @@ _NARROWEST = 40
 @click.command()
 @click.argument("video")
 @click.option("--query", metavar="TEXT", help="How well each frame answers these words.")
-@click.option("--image", metavar="FILE", help="How well each frame answers a picture.")
+@click.option("--image", type=PATH, metavar="FILE", help="How well each frame answers a picture.")
 @click.option("--like", metavar="VIDEO@TIME", help="How much each frame is like this moment.")
 @click.option("--top", type=click.IntRange(1, 100), default=5, show_default=True, help="How many moments.")
 @device_option

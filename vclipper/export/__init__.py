@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from indexer.discover import refuse_empty
 from indexer.errors import InputError
 from vclipper.export.destination import Exported, Output
 from vclipper.export.formats import FORMATS, Format
@@ -44,10 +45,11 @@ def export(
         the files written, remarks, and which moments could not be exported and why.
 
     Raises:
-        InputError: no moments, an unknown format, a target that cannot be written, a file that is there
+        InputError: an empty target, no moments, an unknown format, a target that cannot be written, a file that is there
             already (unless ``options.overwrite``), a target that is one of the sources.
         VideoError: none of the moments could be exported.
     """
+    refuse_empty(target)
     chosen = format_called(format)
     if not moments:
         raise InputError("there are no moments to export", "Search first: vclip search QUERY --json")
