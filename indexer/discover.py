@@ -58,8 +58,8 @@ def find_videos(
         on_unreadable: called with each folder that cannot be looked through; the others are.
 
     Raises:
-        InputError: an empty path, an address, a path that does not exist or cannot be looked at, a glob that matches nothing, a
-            pattern that is none.
+        InputError: an empty path, an address, a path that does not exist or cannot be looked at, a glob that
+            matches nothing, a pattern that is none.
     """
     ignores = Ignores(exclude)
     found: dict[tuple[int, int], Path] = {}

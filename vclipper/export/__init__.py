@@ -45,8 +45,8 @@ def export(
         the files written, remarks, and which moments could not be exported and why.
 
     Raises:
-        InputError: an empty target, no moments, an unknown format, a target that cannot be written, a file that is there
-            already (unless ``options.overwrite``), a target that is one of the sources.
+        InputError: an empty target, no moments, an unknown format, a target that cannot be written, a file that
+            is there already (unless ``options.overwrite``), a target that is one of the sources.
         VideoError: none of the moments could be exported.
     """
     refuse_empty(target)
