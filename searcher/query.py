@@ -2,11 +2,11 @@
 
 ::
 
-    query := sum [ "then" sum [ "within" NUMBER [ "s" ] ] ]
+    query := sum [ "then" sum [ "within" TIME ] ]
     sum   := [ "-" ] term { ( "+" | "-" ) term }
     term  := [ NUMBER ":" ] ( "quoted words" | picture file | words )
 
-A query without quotes and operators is just words. ``+`` and ``-`` stand between blanks; a picture is a
+TIME is ``30``, ``30 s``, ``2 min`` or ``0:30``. A query without quotes and operators is just words. ``+`` and ``-`` stand between blanks; a picture is a
 name with a picture's suffix or one that starts with ``./``, ``../``, ``/`` or ``~/``, or ``image:ID``, one that was
 uploaded (:mod:`vclipper.web`). ``then`` and ``within`` count as such only after a quoted term or a picture.
 
@@ -33,8 +33,12 @@ _QUOTES = {'"': '"', "“": "”", "„": "“"}
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?)\s*:(?!\d|//)\s*")
 _OPERATOR = re.compile(r"\s+([+-])(?=\s|$)")
 _THEN = re.compile(r"\s+then(?=\s|$)", re.IGNORECASE)
-_WITHIN = re.compile(r"\s+within\s+(\d+(?:\.\d+)?)\s*(?:s|seconds)?\s*$", re.IGNORECASE)
-_OTHER_WITHIN = re.compile(r"\s+within(?=\s|$)", re.IGNORECASE)
+_WITHIN = re.compile(r"\s+within(?=\s|$)\s*", re.IGNORECASE)
+_TIME = re.compile(
+    r"(?:(?P<clock>\d+(?::\d+){1,2}(?:\.\d+)?)"
+    r"|(?P<count>\d+(?:\.\d+)?)(?:\s*(?:s|sec|seconds?|(?P<minutes>min|minutes?)))?)(?=\s|$)",
+    re.IGNORECASE,
+)
 _WORDS_END = re.compile(r"\s+[+-](?=\s|$)")
 
 
@@ -98,14 +102,27 @@ class _Reader:
     def query(self) -> Query:
         first = self._sum()
         if not self._take(_THEN):
-            self._demand_end()
+            self._demand_end("expected +, - or then")
             return Query(first)
         second = self._sum()
-        within = self._take(_WITHIN)
-        if not within and self._take(_OTHER_WITHIN):
-            raise self._error("a number of seconds is missing, as in: within 30 s", self._at)
-        self._demand_end()
-        return Query(first, second, float(within.group(1))) if within else Query(first, second)
+        if not self._take(_WITHIN):
+            self._demand_end("expected +, - or within")
+            return Query(first, second)
+        within_seconds = self._time()
+        self._demand_end("the time of within ends the query")
+        return Query(first, second, within_seconds)
+
+    def _time(self) -> float:
+        """In seconds."""
+        time = self._take(_TIME)
+        if time is None:
+            raise self._error("a time is missing, as in: within 30 s, 2 min or 0:30", self._at)
+        if time["clock"] is None:
+            return float(time["count"]) * (60 if time["minutes"] else 1)
+        seconds = 0.0
+        for part in time["clock"].split(":"):
+            seconds = 60 * seconds + float(part)
+        return seconds
 
     def _sum(self) -> tuple[Term, ...]:
         start = self._at
@@ -162,9 +179,11 @@ class _Reader:
             self._at = match.end()
         return match
 
-    def _demand_end(self) -> None:
-        if self._text[self._at :].strip():
-            raise self._error("expected +, - or then", self._at + 1)
+    def _demand_end(self, otherwise: str) -> None:
+        self._take(re.compile(r"\s+"))
+        if self._at < len(self._text):
+            is_third = re.match(r"then(?=\s|$)", self._text[self._at :], re.IGNORECASE)
+            raise self._error("only one thing can follow another" if is_third else otherwise, self._at)
 
     def _error(self, what: str, at: int) -> InputError:
         before = self._text[max(0, at - 20) : at]

@@ -336,6 +336,16 @@ def test_odd_names_go_through_pipes_as_they_are(vclip, tmp_path, saved, name):
     assert path in [path_of(row["path"] if saved == "csv" else row["paths"][0]) for row in rows]
 
 
+def test_a_terminal_is_not_steered_by_names(vclip, tmp_path, monkeypatch):
+    path = tmp_path / os.fsdecode(ESCAPE)
+    make_film(path, [("yellow", 4)])
+    vclip("index", path)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    _, out, _ = vclip("list", "--csv")
+    assert r"esc\x1b[31mred.mp4" in out
+    assert out.count("\n") == 3  # the header and two videos
+
+
 def test_a_contact_sheet_shows_thumbnails_of_what_is_away(vclip, film, tmp_path):
     away = film.rename(tmp_path / "elsewhere.mp4")
     try:
@@ -352,6 +362,25 @@ def test_json_stays_clean_beside_an_export(vclip):
     _, out, err = vclip("search", "blue", "--json", "--export", "list.csv")
     assert json.loads(out)[0]["query"] == "blue"
     assert err == "wrote list.csv\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "formats", "says"),
+    [
+        ("e1.m3u8", "edl", "e1.m3u8 ends as files of m3u do, which is not among --format edl."),
+        ("new/cuts.edl", "clips", "cuts.edl ends as files of edl do, which is not among --format clips."),
+        ("cuts.otio", "otio,edl", "cuts.otio is one file, --format otio,edl are several. Name a folder"),
+    ],
+)
+def test_an_ending_that_contradicts_the_format_is_refused(vclip, film, tmp_path, target, formats, says):
+    (tmp_path / "m.json").write_text(json.dumps([{"path": str(film), "start_seconds": 0, "end_seconds": 1}]))
+    for arguments in (["export", "m.json", target], ["search", "blue", "--export", target]):
+        code, out, err = vclip(*arguments, "--format", formats)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert says in err
+    assert not (tmp_path / target).exists()
+    (tmp_path / target).mkdir(parents=True)  # a folder that is there may be called so
+    assert vclip("export", "m.json", target, "--format", formats)[0] == 0
 
 
 def test_a_failed_moment_makes_the_exit_code_1(vclip, film, tmp_path):

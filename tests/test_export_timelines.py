@@ -222,6 +222,7 @@ def test_an_edl_for_each_rate(films, tmp_path):
     moments = [ExportMoment(films[name].path, 1, 2) for name in ("25", "29.97", "29.97 df with time code", "25")]
     done = export(moments, "edl", tmp_path)
     assert [file.name for file in done.files] == ["moments 25.edl", "moments 29.97.edl", "moments 29.97df.edl"]
+    assert done.notes == ("an EDL counts in one frame rate, so there is one for each rate of the videos",)
     assert done.files[0].read_text().count(" V     C ") == 2
 
 

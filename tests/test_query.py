@@ -49,6 +49,23 @@ def test_then():
 
 
 @pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1 second", 1),
+        ("20 sec", 20),
+        ("1 min", 60),
+        ("1.5 minutes", 90),
+        ("2min", 120),
+        ("1 minute", 60),
+        ("0:30", 30),
+        ("1:02:03.5", 3723.5),  # 3600 + 2 · 60 + 3.5
+    ],
+)
+def test_then_takes_every_way_to_write_a_time(text, seconds):
+    assert parse(f'"a dog" then "a cat" within {text}').within_seconds == seconds
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("", "the query is empty"),
@@ -61,9 +78,13 @@ def test_then():
         ('"a dog"then', "a blank is missing after the quote"),
         ('"a dog" then', "words or a picture are missing"),
         ("0:dog", "a weight of 0"),
-        ('"a" then "b" then "c"', r"expected \+"),
-        ('"a" then "b" within 2 min', "at character 20: a number of seconds is missing, as in: within 30 s"),
-        ('"a" then "b" within', "a number of seconds is missing"),
+        ('"a" then "b" then "c"', r"at character 14: only one thing can follow another: ….* ▸then"),
+        ('"a" then "b" within 30 s then "c"', r"at character 26: only one thing can follow another: ….* ▸then"),
+        ('"a" then "b" within 30 s + "c"', r"at character 26: the time of within ends the query: ….* ▸\+"),
+        ('"a" then "b" within 30 km', r"at character 24: the time of within ends the query: ….* ▸km"),
+        ('"a" then "b" within 0:30 min', "at character 26: the time of within ends the query"),
+        ('"a" then "b" within soon', "at character 21: a time is missing, as in: within 30 s, 2 min or 0:30"),
+        ('"a" then "b" within', "at character 20: a time is missing"),
     ],
 )
 def test_errors_point_at_the_place(text, says):

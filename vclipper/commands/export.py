@@ -15,7 +15,7 @@ from indexer.errors import InputError
 
 if TYPE_CHECKING:
     from searcher.rank import Moment
-    from vclipper.export import Exported, ExportMoment, ExportOptions
+    from vclipper.export import Exported, ExportMoment, ExportOptions, Format
     from vclipper.library import Library
 
 _FILES_LISTED = 20
@@ -65,13 +65,13 @@ def wish_of(
     """Check the export options, before anything is searched.
 
     Raises:
-        InputError: an unknown format, a padding out of bounds.
+        InputError: an unknown format, or another than the target's ending says; a padding out of bounds.
     """
     from vclipper.export import ExportOptions, format_called
 
     names = tuple(name.strip() for name in formats.split(",")) if formats else (_format_of(target),)
-    for name in names:
-        format_called(name)
+    chosen = [format_called(name) for name in names]
+    _demand_no_other_ending(target, chosen)
     named = title if title is not None else query.strip() or "moments"
     return Wish(names, ExportOptions(exact, pad_seconds, overwrite, named))
 
@@ -84,14 +84,40 @@ def _format_of(target: str) -> str:
     """
     from vclipper.export import FORMATS
 
-    fitting = [one for one in FORMATS.values() if one.suffix and target.lower().endswith(one.suffix)]
-    if fitting:
-        return max(fitting, key=lambda one: len(one.suffix)).name
+    if fitting := _ending_so(target):
+        return fitting[0].name
     if _FILE_ENDING.search(target) and not Path(target).is_dir():
         endings = ", ".join(dict.fromkeys(one.suffix for one in FORMATS.values() if one.suffix))
         hint = f"There are {endings}; for a folder of clips: --format clips"
         raise InputError(f"no format's files are called {Path(target).name}", hint)
     return FORMATS["clips"].name
+
+
+def _ending_so(target: str) -> list[Format]:
+    """The formats whose suffix a file's name ends with, the longest suffix first."""
+    from vclipper.export import FORMATS
+
+    fitting = [one for one in FORMATS.values() if one.suffix and target.lower().endswith(one.suffix)]
+    return sorted(fitting, key=lambda one: -len(one.suffix))
+
+
+def _demand_no_other_ending(target: str, chosen: Sequence[Format]) -> None:
+    """Refuse a file whose ending says another format, or that several formats would be written to.
+
+    Raises:
+        InputError: it is such a file.
+    """
+    fitting, name = _ending_so(target), Path(target).name
+    if not fitting or Path(target).is_dir():
+        return
+    asked = ",".join(one.name for one in chosen)
+    if not any(one in fitting for one in chosen):
+        hint = "Change one of them; a folder is named without such an ending"
+        raise InputError(
+            f"{name} ends as files of {fitting[0].name} do, which is not among --format {asked}", hint
+        )
+    if len(chosen) > 1:
+        raise InputError(f"{name} is one file, --format {asked} are several", "Name a folder")
 
 
 def export_all(moments: Sequence[ExportMoment], target: str, wish: Wish, to_stderr: bool = False) -> int:

@@ -49,6 +49,8 @@ def write_edl(moments: Sequence[ExportMoment], output: Output, options: ExportOp
             output.failure(cut.moment, error)
         else:
             by_rate.setdefault((cut.source.rate.per_second, cut.source.is_drop_frame), []).append(cut)
+    if len(by_rate) > 1:
+        output.note("an EDL counts in one frame rate, so there is one for each rate of the videos")
     for cuts in by_rate.values():
         rate, is_drop_frame = timeline_rate(cuts)
         name = f"{rate.name}{'df' if is_drop_frame else ''}"
