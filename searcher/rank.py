@@ -50,7 +50,8 @@ class Moment:
             (:func:`searcher.relevance.relevance`).
         video_seconds: the video's length.
         similar: how many near-duplicates of this moment were folded into it.
-        is_offline: the file is away (a drive that is not mounted), so it cannot be played now.
+        is_offline: the file is away (a drive that is not mounted, another file in its place), so it cannot be
+            played now.
     """
 
     path: Path

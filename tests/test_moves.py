@@ -190,3 +190,66 @@ def test_a_folder_that_cannot_be_looked_through_fails_and_keeps_its_videos(libra
     ]
     assert (report["missing"], report["pruned"], len(report["skipped"])) == ([], [], 1)
     assert paths(library) == before
+
+
+# ---- swapped files
+
+
+@pytest.fixture
+def swapped(drive, library, monkeypatch, tmp_path):
+    """``a.mp4`` (red, blue) and ``deep/b.mp4`` (lime, white), swapped; ``c.mp4`` (cyan) stays."""
+    make_film(drive / "c.mp4", [("cyan", 4)])
+    library.index([drive])
+    (drive / "a.mp4").rename(drive / "kept")
+    (drive / "deep" / "b.mp4").rename(drive / "a.mp4")
+    (drive / "kept").rename(drive / "deep" / "b.mp4")
+    monkeypatch.setattr(vclipper.library.Library.__init__, "__defaults__", ("cpu", load_fake))
+    monkeypatch.setenv("VCLIP_LIBRARY", str(tmp_path / "lib"))
+    return drive
+
+
+VC1 = ("--method", "vc1", "--postprocess", "norm", "--lambda", "0.8", "--min-score", "-1000")
+
+
+@pytest.mark.parametrize("made", ["clips", "m3u", "edl", "csv", "html"])
+def test_moments_whose_file_holds_something_else_are_not_exported(swapped, tmp_path, capfd, made):
+    words = ["search", "red", *VC1, "--in", str(swapped / "a.mp4")]
+    changed = f"{swapped / 'a.mp4'} has changed since it was indexed → vclip index {swapped / 'a.mp4'}"
+    assert cli.run([*words, "--export", str(tmp_path / "cuts"), "--format", made]) == 1
+    assert capfd.readouterr().err.splitlines()[-1] == f"vclip: {changed}"
+    assert not (tmp_path / "cuts").exists()
+
+
+def test_moments_of_other_files_are_exported(swapped, tmp_path, capfd):
+    words = [
+        "search",
+        "red + cyan",
+        "--method",
+        "vc1",
+        "--lambda",
+        "0",
+        "--all",
+        "--export",
+        str(tmp_path / "cuts"),
+    ]
+    assert cli.run(words) == 1
+    err = capfd.readouterr().err
+    assert {file.name.split("_")[0] for file in (tmp_path / "cuts").iterdir()} == {"c"}
+    assert f"s: {swapped / 'a.mp4'} has changed since it was indexed → vclip index" in err
+
+
+def test_a_search_notes_a_file_that_is_seen_to_have_changed(swapped, library, capfd):
+    with (swapped / "c.mp4").open("ab") as file:
+        file.write(b"more")
+    assert cli.run(["search", "cyan", *VC1, "--in", str(swapped / "c.mp4")]) == 0
+    out, err = capfd.readouterr()
+    assert "offline" in out
+    assert err == (
+        f"note: {swapped / 'c.mp4'} has changed since it was indexed → vclip index {swapped / 'c.mp4'}\n"
+    )
+    assert library.search("cyan", settings=SHARP, refine=True)[0].is_offline
+
+
+def test_ends_are_not_refined_in_a_file_that_holds_something_else(swapped, library):
+    plain = library.search("red", settings=SHARP, within=str(swapped / "a.mp4"))
+    assert library.search("red", settings=SHARP, within=str(swapped / "a.mp4"), refine=True) == plain

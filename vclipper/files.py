@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
 
 from indexer.catalogue import VideoRow
-from indexer.discover import fingerprint_of, open_regular
+from indexer.discover import fingerprint_of, open_regular, printable
 from indexer.errors import InputError, VideoError
 
 _REMEMBERED = 10_000
@@ -50,6 +51,20 @@ class Files:
             why = "has changed since it was indexed"
         raise AwayError(f"the file of this video {why}", "Mount its drive, or run: vclip index FOLDER")
 
+    def demand_unchanged(self, video: VideoRow, path: Path) -> None:
+        """Refuse a path of the video that holds something else; what cannot be opened is for others to say.
+
+        Raises:
+            AwayError: it does.
+        """
+        try:
+            file = open_regular(path)
+        except (OSError, InputError):
+            return
+        with file:
+            if self._fingerprint(file) != video.fingerprint:
+                raise AwayError(has_changed(path))
+
     def _fingerprint(self, file: FileIO) -> str:
         identity = _identity(file)
         with self._lock:
@@ -70,9 +85,19 @@ def _identity(file: FileIO) -> _Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+def has_changed(path: Path) -> str:
+    """What to say of a file that is not the one that was indexed."""
+    return f"{printable(path)} has changed since it was indexed → vclip index {printable(path)}"
+
+
+def likely_path(video: VideoRow, paths: Iterable[Path] | None = None) -> Path | None:
+    """A cheap look: the first of its paths (or these) with a file of the right size; None while it is offline."""
+    return next((path for path in paths or video.paths if _has_size(path, video.size_bytes)), None)
+
+
 def is_online(video: VideoRow) -> bool:
-    """A cheap look: a file of the right size is where the video was."""
-    return any(_has_size(path, video.size_bytes) for path in video.paths)
+    """Whether it has a :func:`likely_path`."""
+    return likely_path(video) is not None
 
 
 def _has_size(path: Path, size_bytes: int) -> bool:

@@ -16,12 +16,12 @@ class LibraryFootage(Footage):
 
     Args:
         library: whose.
-        files: opens its videos, and nothing else is read. None: whatever lies at a path is, as the user's own
-            command means it.
+        files: opens its videos, and nothing else is read, whatever happens to their paths. None: the user's own
+            command reads the paths, but for those that hold something else now.
     """
 
     def __init__(self, library: Library, files: Files | None = None) -> None:
-        self._library, self._files = library, files
+        self._library, self._files, self._looked_at = library, files, Files()
         self._videos = {path: video for video in library.corpus().videos.values() for path in video.paths}
 
     @contextlib.contextmanager
@@ -34,6 +34,11 @@ class LibraryFootage(Footage):
         else:
             with self._files.open(self._videos[path]) as file:
                 yield Path(f"/proc/self/fd/{file.fileno()}")
+
+    def demand_unchanged(self, path: Path) -> None:
+        """See :class:`Footage`; an open file is looked at when it is opened."""
+        if self._files is None and path in self._videos:
+            self._looked_at.demand_unchanged(self._videos[path], path)
 
     def thumbnail(self, path: Path, seconds: float) -> bytes | None:
         """The one made at indexing."""

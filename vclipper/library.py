@@ -44,6 +44,7 @@ from vclipper import __version__
 from vclipper.asking import Asking, Like, OpenPicture, Question
 from vclipper.current import Current
 from vclipper.embedding import Embedding
+from vclipper.files import Files, likely_path
 from vclipper.images import open_image
 from vclipper.models import LoadEncoder, canonical_name, fingerprint_of, load_encoder, with_backend
 from vclipper.naming import video_of, videos_below
@@ -119,6 +120,7 @@ class Library:
         self._device, self._load_encoder = device, load
         self._embedding = Embedding(self.storage, lambda: self.path, load, device)
         self._asking = Asking(self._embedding, open_picture or open_image)
+        self._files = Files()
         self._current = Current(self.storage, lambda: self.path)
         # More searches at once than cores take turns at Python's lock, and each is slower for it.
         self._searching = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -432,7 +434,10 @@ class Library:
             return self._embedding.pictures(pictures) if pictures else vectors[:0]
 
         try:
-            return moment if moment.is_offline else refined(moment, vectors, corpus.period_seconds, look)
+            if moment.is_offline:
+                return moment
+            self._files.demand_unchanged(corpus.videos[moment.video_id], moment.path)
+            return refined(moment, vectors, corpus.period_seconds, look)
         except VideoError:
             return moment
 
@@ -713,9 +718,9 @@ def default_place() -> str:
 
 
 def _as_meant(video: VideoRow, videos: VideoFilter) -> tuple[Path, bool]:
-    """The path under which to show a video, and whether it is offline: of those where a file is, the one meant."""
+    """The path to show of a video, and whether it is offline: of those where its file is, the one meant."""
     meant = videos.paths_of(video)
-    present = next(filter(os.path.lexists, (*meant, *video.paths)), None)
+    present = likely_path(video, (*meant, *video.paths))
     return present or meant[0], present is None
 
 

@@ -14,6 +14,7 @@ from vclipper.output import console, short_path, timecode
 
 if TYPE_CHECKING:
     from vclipper.export import ExportMoment
+    from vclipper.export.footage import Footage
 
 _ROWS = 7
 _MARGIN = 7
@@ -108,8 +109,8 @@ def _bar(start: float, end: float, label: str, duration_seconds: float, columns:
     return f"{row[:place]} {label} {row[place + len(label) + 2 :]}"
 
 
-def print_stills(moments: Iterable[ExportMoment]) -> None:
-    """A still from the middle of each moment, where the terminal can show pictures; else one line that says so."""
+def print_stills(moments: Iterable[ExportMoment], footage: Footage) -> None:
+    """A still of each moment's middle, where the terminal can show pictures; else one line that says so."""
     out = console()
     if not out.is_terminal or out.color_system is None:
         click.echo("Stills need a terminal with colours; `--export FILE.html` writes a page with them.", err=True)
@@ -123,6 +124,7 @@ def print_stills(moments: Iterable[ExportMoment]) -> None:
             f"{rank}  {timecode(moment.start_seconds)} – {timecode(moment.end_seconds)}  {short_path(moment.path)}"
         )
         try:
+            footage.demand_unchanged(moment.path)
             picture = picture_at(moment.path, (moment.start_seconds + moment.end_seconds) / 2)
             out.print(Image(picture, width=_STILL_COLUMNS, height="auto"))
         except VideoError as error:

@@ -30,7 +30,7 @@ _LONGEST_HELP = 200
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class _PathName(click.ParamType):
+class _PathName(click.ParamType[str]):
     name = "path"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -25,6 +26,9 @@ from vclipper.commands.options import (
     settings_options,
 )
 from vclipper.commands.plot import Question, plot_found, plot_output
+
+if TYPE_CHECKING:
+    from searcher.rank import Moment
 
 
 class _Search(SectionedCommand):
@@ -139,11 +143,13 @@ def search(
         output.print_moments(moments)
     else:
         click.echo("Nothing found. Try other words, fewer filters, a lower --min-score, or --all.")
+    _note_changed(moments)
     if thumbnails and moments:
         from vclipper.export import ExportMoment
+        from vclipper.footage import LibraryFootage
         from vclipper.terminal import print_stills
 
-        print_stills([ExportMoment.of(moment) for moment in moments])
+        print_stills([ExportMoment.of(moment) for moment in moments], LibraryFootage(opened))
     if drawing and moments:
         say_written(plot_found(opened, moments, question, settings, drawing), as_json or as_csv)
     if target and wish and moments:
@@ -166,3 +172,13 @@ def _demand_quoted_globs(words: tuple[str, ...]) -> None:
             pattern = path.parent / f"*{path.suffix}"
             hint = f'The shell puts names in the place of a pattern; quote it: --in "{pattern}"'
             raise InputError(f"{word} is a file or folder, but stands among the words of the query", hint)
+
+
+def _note_changed(moments: Sequence[Moment]) -> None:
+    """Say which files are there but are seen not to be those that were indexed."""
+    from indexer.discover import one_line
+    from vclipper.files import has_changed
+
+    for path in dict.fromkeys(moment.path for moment in moments if moment.is_offline):
+        if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where it may not look
+            click.echo(f"note: {one_line(has_changed(path))}", err=True)

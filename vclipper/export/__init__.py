@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from indexer.discover import refuse_empty
-from indexer.errors import InputError
+from indexer.errors import InputError, VideoError
 from vclipper.export.destination import Exported, Output
+from vclipper.export.footage import Footage
 from vclipper.export.formats import FORMATS, Format
 from vclipper.export.moment import ExportMoment, ExportOptions
 
@@ -57,8 +58,19 @@ def export(
     moments = [replace(moment, path=moment.path.absolute()) for moment in moments]
     sources = [moment.path for moment in moments]
     output = Output.at(Path(target), chosen.suffix, options, sources, on_progress)
-    chosen.write(moments, output, options)
+    if unchanged := [moment for moment in moments if _is_unchanged(moment, output, options.footage)]:
+        chosen.write(unchanged, output, options)
     return output.finished()
+
+
+def _is_unchanged(moment: ExportMoment, output: Output, footage: Footage) -> bool:
+    """Whether its file is what was searched, for all that is known; else it becomes a failure of ``output``."""
+    try:
+        footage.demand_unchanged(moment.path)
+    except VideoError as error:
+        output.failure(moment, error)
+        return False
+    return True
 
 
 def format_called(name: str) -> Format:

@@ -19,6 +19,13 @@ class Footage:
         """
         yield path
 
+    def demand_unchanged(self, path: Path) -> None:
+        """Refuse a file that is known to be another one than the moment was found in.
+
+        Raises:
+            VideoError: it is.
+        """
+
     def thumbnail(self, path: Path, seconds: float) -> bytes | None:
         """A small picture kept of the video, as a JPEG, for when the file cannot be read."""
         return None
