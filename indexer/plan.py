@@ -85,10 +85,10 @@ def make_plan(
         progress: called with each file as it is read.
     """
     plan = Plan()
-    contents = dict(_contents(files, plan, progress))
-    videos = known.find({content for content, _ in contents.values()}, files, roots)
+    named = dict(_contents(files, plan, progress))
+    contents, videos = _with_places_taken(named, known, files, roots)
     paths = {video.fingerprint: list(video.paths) for video in videos}
-    jobs = _sort_out(contents, videos, paths, force, plan)
+    jobs = _sort_out(contents, named, videos, paths, force, plan)
     _miss(paths, files, roots, prune, plan)
     plan.jobs = [
         _with_known(job, [path for path in paths.get(content, []) if not _is_overwritten(path, content, contents)])
@@ -114,22 +114,60 @@ def _contents(
             plan.failed.append((path, _reason(path, error)))
 
 
+def _with_places_taken(
+    named: Mapping[Path, tuple[str, int]], known: Catalogue, files: Sequence[Path], roots: Sequence[Path]
+) -> tuple[dict[Path, tuple[str, int]], list[VideoRow]]:
+    """The contents with those of further paths that a run has to look at, and the videos that all these concern.
+
+    A content that comes to a place of another video may have changed places with it: what lies now where it was is
+    looked at too, and so on around the circle.
+    """
+    contents, looked_at = dict(named), set(named)
+    while True:
+        videos = known.find({content for content, _ in contents.values()}, [*files, *contents], roots)
+        further = set(_doubtful(contents, videos)) - looked_at
+        if not further:
+            return contents, videos
+        looked_at |= further
+        contents.update(_contents(sorted(further), Plan(), lambda path: None))
+
+
+def _doubtful(contents: Mapping[Path, tuple[str, int]], videos: Sequence[VideoRow]) -> Iterator[Path]:
+    """Where contents were that came to another place, if that was a video's or their files are seen to differ."""
+    of_content = {video.fingerprint: video for video in videos}
+    owned = {path for video in videos for path in video.paths}
+    for path, (content, _) in contents.items():
+        video = of_content.get(content)
+        if video is not None and path not in video.paths:
+            yield from (old for old in video.paths if path in owned or _has_other_size(old, video))
+
+
+def _has_other_size(path: Path, video: VideoRow) -> bool:
+    try:
+        return path.stat().st_size != video.size_bytes
+    except OSError:
+        return False
+
+
 def _sort_out(
     contents: Mapping[Path, tuple[str, int]],
+    named: Collection[Path],
     videos: Sequence[VideoRow],
     paths: dict[str, list[Path]],
     force: bool,
     plan: Plan,
 ) -> dict[str, Job]:
-    """What is to be decoded, by content; what is not goes into ``paths`` and the plan."""
+    """What is to be decoded of the named, by content; what is not goes into ``paths`` and the plan."""
     known = {video.fingerprint: video for video in videos}
     owned = {path for video in videos for path in video.paths}
     jobs: dict[str, Job] = {}
     for path, (content, size_bytes) in contents.items():
         if content in known and path not in paths[content]:
             _recognise(path, contents, paths, plan)
-        elif content in known and not force:
+        elif content in known and path in named and not force:
             plan.skipped.append(path)
+        if path not in named:
+            continue
         if content in jobs:
             jobs[content] = _also(jobs[content], path)
         elif content not in known or force:

@@ -253,3 +253,34 @@ def test_a_search_notes_a_file_that_is_seen_to_have_changed(swapped, library, ca
 def test_ends_are_not_refined_in_a_file_that_holds_something_else(swapped, library):
     plain = library.search("red", settings=SHARP, within=str(swapped / "a.mp4"))
     assert library.search("red", settings=SHARP, within=str(swapped / "a.mp4"), refine=True) == plain
+
+
+def test_one_of_two_swapped_files_is_enough_to_find_both(swapped, library):
+    a, b, c = swapped / "a.mp4", swapped / "deep" / "b.mp4", swapped / "c.mp4"
+    report = library.index([a])
+    assert [(file.path, file.note) for file in report.relinked] == [(a, f"moved from {b}"), (b, f"moved from {a}")]
+    assert (report.added, report.updated, report.skipped) == ([], [], [])
+    assert paths(library) == [a, c, b]
+    assert [library.search(colour, settings=SHARP)[0].path for colour in ("red", "lime")] == [b, a]
+    assert library.verify(contents=True) == []
+
+
+def test_files_that_went_round_in_a_circle_are_found_from_one_of_them(swapped, library):
+    a, b, c = swapped / "a.mp4", swapped / "deep" / "b.mp4", swapped / "c.mp4"
+    a.rename(swapped / "kept")  # lime
+    c.rename(a)
+    (swapped / "kept").rename(c)
+    library.index([a], settings=IndexSettings(force=True))
+    found = [library.search(colour, settings=SHARP)[0].path for colour in ("red", "lime", "cyan")]
+    assert found == [b, c, a]
+    assert library.verify(contents=True) == []
+
+
+def test_a_file_is_no_copy_of_one_that_was_overwritten(drive, library):
+    c = drive / "c.mp4"
+    (drive / "a.mp4").rename(c)
+    make_film(drive / "a.mp4", [("cyan", 2)])
+    report = library.index([c])
+    assert [(file.path, file.note) for file in report.relinked] == [(c, f"moved from {drive / 'a.mp4'}")]
+    assert paths(library) == [c, drive / "deep" / "b.mp4"]
+    assert [file.path for file in library.index([drive]).added] == [drive / "a.mp4"]
