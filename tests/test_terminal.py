@@ -80,6 +80,22 @@ def test_a_label_finds_room(span):
     assert len(bar) <= 60
 
 
+@pytest.mark.parametrize(("width", "labels"), [(80, 5), (60, 4), (40, 3), (28, 2)])
+def test_times_of_the_axis_stand_apart(width, labels):
+    # 7 of scale and labels of 7 characters: 53 columns hold labels at 0, 17, 35 and 46, but not at 39 and 46
+    axis = plain_lines(Picture([0.0, 1.0], 34.0, 68.0), width)[7].split()
+    assert (axis[0], axis[-1]) == ("00:00.0", "01:08.0")
+    assert [len(label) for label in axis] == [7] * labels
+
+
+def test_a_bar_stays_where_its_label_finds_no_room_beside_it():
+    label = "00:51.0 – 00:55.0  score 1.23"
+    bar, below = plain_lines(Picture([0.0, 1.0], 34.0, 68.0, 0.0, [], [(30, 34, label)]), 40)[8:]
+    # 33 columns for 68 s: 30 s are 14, 34 s are 16
+    assert bar == f"{'1':>6} {' ' * 14}━━"
+    assert below.strip() == label
+
+
 @given(
     st.lists(st.floats(-1, 1), min_size=1, max_size=50),
     st.floats(0.01, 1e5),

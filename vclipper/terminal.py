@@ -49,10 +49,13 @@ def curve_lines(picture: Picture, width: int) -> list[str]:
     if len(picture.cuts_seconds):
         lines.append(_margin("cuts") + click.style(_cuts(picture, columns).rstrip(), fg="yellow"))
     lines.append(_margin("") + _axis(picture.duration_seconds, columns))
-    lines += [
-        _margin(str(rank)) + click.style(_bar(*bar, picture.duration_seconds, columns).rstrip(), fg="green")
-        for rank, bar in enumerate(picture.bars, 1)
-    ]
+    for rank, bar in enumerate(picture.bars, 1):
+        rows = _bar(*bar, picture.duration_seconds, columns)
+        margins = [str(rank), *[""] * (len(rows) - 1)]
+        lines += [
+            _margin(margin) + click.style(row.rstrip(), fg="green")
+            for margin, row in zip(margins, rows, strict=True)
+        ]
     return [line.rstrip() for line in lines]
 
 
@@ -87,26 +90,32 @@ def _cuts(picture: Picture, columns: int) -> str:
 
 
 def _axis(duration_seconds: float, columns: int) -> str:
-    """Times at even distances, the last one ending at the right edge."""
-    labels = [timecode(duration_seconds * place / (_TICKS - 1)) for place in range(_TICKS)]
-    row = [" "] * columns
-    for place, label in enumerate(labels):
-        start = min(place * columns // (_TICKS - 1), columns - len(label))
-        row[start : start + len(label)] = label
-    return "".join(row)
+    """Times at even distances, the last one ending at the right edge; as many as stand apart."""
+    for ticks in range(_TICKS, 1, -1):
+        row = ""
+        for place in range(ticks):
+            label = timecode(duration_seconds * place / (ticks - 1))
+            start = min(place * columns // (ticks - 1), columns - len(label))
+            if place and start <= len(row):
+                break
+            row = row.ljust(start) + label
+        else:
+            return row
+    return timecode(duration_seconds).rjust(columns)
 
 
-def _bar(start: float, end: float, label: str, duration_seconds: float, columns: int) -> str:
-    """A bar from start to end with its label behind it; before it, or on it, where there is no room."""
+def _bar(start: float, end: float, label: str, duration_seconds: float, columns: int) -> list[str]:
+    """A bar from start to end with its label behind it; before it, on it, or below it, where there is no room."""
     first, last = (_column(seconds, duration_seconds, columns) for seconds in (start, end))
     bar = "━" * max(1, last - first)
     behind = " " * first + bar + " " + label
     if len(behind) <= columns:
-        return behind
+        return [behind]
     if len(label) < first:
-        return f"{label} ".rjust(first) + bar
+        return [f"{label} ".rjust(first) + bar]
     row, place = " " * first + bar, max(0, min(first + 2, columns - len(label) - 2))
-    return f"{row[:place]} {label} {row[place + len(label) + 2 :]}"
+    on_it = f"{row[:place]} {label} {row[place + len(label) + 2 :]}"
+    return [on_it] if "━" in on_it else [row, label[:columns].rjust(min(columns, max(len(row), len(label))))]
 
 
 def print_stills(moments: Iterable[ExportMoment], footage: Footage) -> None:
