@@ -45,6 +45,7 @@ FRAME_FEATURES = (
     "likeness_beside_worse",
 )
 FEATURES = CURVE_FEATURES + FRAME_FEATURES
+_WRITTEN_BY = "`vclip bench fit` writes one"
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,10 @@ class Parameters:
                 output=np.array(values["output"], dtype=np.float64),
                 clip=float(values["clip"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"not the parameters of a ranker: {error!r}", "`bench fit` writes them") from None
+        except KeyError as error:
+            raise InputError(f"the parameters of a ranker lack {error}", _WRITTEN_BY) from None
+        except (TypeError, ValueError, AttributeError):
+            raise InputError("a ranker's parameters are no numbers in rows", _WRITTEN_BY) from None
 
 
 def _short(value: float) -> float:
@@ -159,14 +162,16 @@ def load_rankers(file: str | Path | None = None) -> Rankers:
     path = SHIPPED if file is None else Path(file).expanduser()
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        curve, frames = record["rankers"]["curve"], record["rankers"]["frames"]
-        fitted_on = dict(record.get("fitted_on", {}))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", "`vclip bench fit` writes such a file") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a file of fitted rankers: {error}", "`vclip bench fit` writes one"
-        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a file of fitted rankers: {error}", _WRITTEN_BY) from None
+    try:
+        curve, frames = record["rankers"]["curve"], record["rankers"]["frames"]
+        fitted_on = dict(record.get("fitted_on", {}))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        what = "it lacks what stands under `rankers`"
+        raise InputError(f"{path} is not a file of fitted rankers: {what}", _WRITTEN_BY) from None
     try:
         rankers = Rankers(Parameters.from_dict(curve), Parameters.from_dict(frames), fitted_on)
     except InputError as error:

@@ -11,6 +11,8 @@ from typing import Any
 from indexer.errors import InputError
 from searcher.settings import SearchSettings
 
+_WRITTEN_BY = "`vclip bench tune` writes one"
+
 
 def read_settings(path: Path, over: Mapping[str, Any] = MappingProxyType({})) -> SearchSettings:
     """The settings of a file: bare ones, or under ``settings``, beside which tuning keeps where they are from.
@@ -26,11 +28,13 @@ def read_settings(path: Path, over: Mapping[str, Any] = MappingProxyType({})) ->
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        settings = dict(values.get("settings", values))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", "Check the path given to --settings") from None
-    except (ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{path} is not a settings file: {error}", "`vclip bench tune` writes one") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a settings file: {error}", _WRITTEN_BY) from None
+    settings = values.get("settings", values) if isinstance(values, dict) else None
+    if not isinstance(settings, dict):
+        raise InputError(f"{path} is not a settings file: it holds no names with values", _WRITTEN_BY)
     try:
         return SearchSettings.from_dict({**settings, **over})
     except InputError as error:

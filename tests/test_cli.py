@@ -86,6 +86,15 @@ def test_index_names_failures_and_exits_1(lib, films, tmp_path, vclip):
     assert out.count("bad.mp4") == 1
 
 
+def test_what_is_indexed_in_part_is_counted_once(lib, films, tmp_path, vclip):
+    whole = make_film(tmp_path / "whole.mkv", [("red", 20), ("blue", 20)])
+    (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (tmp_path / "bad.mp4").write_text("no video")
+    _, out, _ = vclip("index", tmp_path)
+    assert out.splitlines()[0] == "2 added (1 of them in part), 1 failed"
+    assert "  partial  " in out
+
+
 def test_links_to_nothing_and_pictures_are_said(lib, films, tmp_path, vclip):
     (tmp_path / "away.mp4").symlink_to("/nowhere/a.mp4")
     picture(tmp_path / "still.jpg", "red")
@@ -413,6 +422,38 @@ def test_settings_file_and_options_over_it(filled, tmp_path, vclip):
     assert len(json.loads(vclip("search", "red", "--settings", file, "--top", "3", "--no-fold", "--json")[1])) == 2
     file.write_text("[")
     assert "is not a settings file" in vclip("search", "red", "--settings", file)[2]
+    for no_settings in ("[1]", "3", '{"settings": [1]}', "null"):
+        file.write_text(no_settings)
+        said = vclip("search", "red", "--settings", file)[2]
+        assert said.startswith(f"vclip: {file} is not a settings file: it holds no names with values. ")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{}", "is not a file of fitted rankers: it lacks what stands under `rankers`. "),
+        ("[1]", "is not a file of fitted rankers: it lacks what stands under `rankers`. "),
+        ('{"rankers": {"curve": {}, "frames": {}}}', ": the parameters of a ranker lack 'features'. "),
+        (
+            '{"rankers": {"curve": {"features": [], "bias": 1}, "frames": {}}}',
+            ": a ranker's parameters are no numbers in rows. ",
+        ),
+    ],
+)
+def test_a_ranker_file_is_refused_in_our_words(filled, tmp_path, vclip, text, says):
+    (tmp_path / "r.json").write_text(text)
+    said = vclip("search", "red", "--ranker-file", tmp_path / "r.json")[2]
+    assert said.startswith(f"vclip: {tmp_path}/r.json")
+    assert says in said
+
+
+def test_the_command_runs_as_a_module():
+    command = [sys.executable, "-m", "vclipper", "serch"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "vclipper: there is no command 'serch'. Near it: search, serve. All: python -m vclipper --help\n",
+    )
 
 
 def test_of_a_settings_file_only_what_counts_is_checked(filled, tmp_path, vclip):

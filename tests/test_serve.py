@@ -107,6 +107,23 @@ def test_ctrl_c_during_an_index_run_keeps_what_is_finished(tmp_path):
     assert not report.failed
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_library_that_is_not_there_yet_is_said(tmp_path, is_there):
+    library = tmp_path / "lib"
+    if is_there:
+        open_library(library).index([make_film(tmp_path / "a.mp4", [("red", 4)])])
+    command = [sys.executable, "-u", "-m", "vclipper", "serve", "--library", str(library), "--port", "0"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as server:
+        assert "http://" in server.stdout.readline()
+        server.stdout.readline()
+        time.sleep(0.5)  # the note comes last
+        server.send_signal(signal.SIGINT)
+        said = server.communicate(timeout=60)[1]
+    assert said.startswith(f"Note: there is no library at {library} yet.") != is_there
+    assert is_there or not library.exists()
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are counted in /proc (Linux)")
 def test_ctrl_c_leaves_no_process_behind(tmp_path):
     make_film(tmp_path / "films" / "a.mp4", [("red", 4)])

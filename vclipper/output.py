@@ -12,7 +12,7 @@ import re
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,9 +232,8 @@ def print_moments(moments: Sequence[Moment]) -> None:
 def print_report(report: IndexReport) -> None:
     """Counts in one line, then every file that needs attention."""
     out = console()
-    counts = [(name, len(getattr(report, name))) for name in report.LISTS]
     nothing = "no video is finished yet" if report.interrupted else "no videos found"
-    _say(out, ", ".join(f"{n} {name}" for name, n in counts if n) or nothing)
+    _say(out, ", ".join(_counts(report)) or nothing)
     if report.frames:
         _say(
             out,
@@ -252,6 +251,16 @@ def print_report(report: IndexReport) -> None:
         _say(out, "Missing files stay in the library until: vclip index --prune FOLDER")
     if report.interrupted:
         _say(out, "Interrupted. What is finished is in the library; the same command goes on from here.")
+
+
+def _counts(report: IndexReport) -> Iterator[str]:
+    """Each file once: those indexed in part are among the added and updated ones."""
+    partial = {note.path for note in report.partial}
+    for name in report.LISTS:
+        paths = [note.path for note in getattr(report, name)]
+        if paths and name != "partial":
+            some = sum(path in partial for path in paths)
+            yield f"{len(paths)} {name}" + (f" ({some} of them in part)" if some else "")
 
 
 def _print_notes(out: Console, name: str, notes: Iterable[FileNote]) -> None:

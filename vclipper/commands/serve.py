@@ -39,17 +39,26 @@ def serve(
     """A page for searching, looking and exporting, and a REST API, on this machine."""
     with needs("web", "fastapi", "uvicorn", "multipart"):
         from vclipper.web import server
+    from indexer import manifest
+    from indexer.storage import Folder, at
     from vclipper.library import default_place
 
+    place = at(default_place() if library is None else library)
+    is_new = isinstance(place, Folder) and not manifest.exists(place)
     access = server.access_for(host, token, names)
     listener = server.listen(host, port)
     address = server.address_of(listener, access.token)
 
     def on_ready() -> None:
         click.echo(f"VClipper is at {address}\nCtrl-C ends it.")
+        if is_new:
+            click.echo(
+                f"Note: there is no library at {place} yet. Index videos on the page, or: vclip index FOLDER",
+                err=True,
+            )
         if open_page:
             click.launch(address)
 
-    server.serve(default_place() if library is None else library, listener, access, device, backend, on_ready)
+    server.serve(place, listener, access, device, backend, on_ready)
     sys.stdout.flush()
     os._exit(0)  # not after the threads that import torch or answer what nobody waits for
