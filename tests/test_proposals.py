@@ -268,7 +268,7 @@ def test_parameters_survive_writing_and_reading():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{", "not a file"), ("{}", "not a file"), ('{"rankers": {"curve": {}, "frames": {}}}', "not the")],
+    [("{", "not a file"), ("{}", "not a file"), ('{"rankers": {"curve": {}, "frames": {}}}', "lack 'features'")],
 )
 def test_a_file_that_holds_no_rankers_is_refused(tmp_path, text, words):
     path = tmp_path / "wrong.json"

@@ -116,8 +116,6 @@ def test_a_library_that_is_not_there_yet_is_said(tmp_path, is_there):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **pipes) as server:
         assert "http://" in server.stdout.readline()
-        server.stdout.readline()
-        time.sleep(0.5)  # the note comes last
         server.send_signal(signal.SIGINT)
         said = server.communicate(timeout=60)[1]
     assert said.startswith(f"Note: there is no library at {library} yet.") != is_there

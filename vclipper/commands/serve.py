@@ -50,12 +50,10 @@ def serve(
     address = server.address_of(listener, access.token)
 
     def on_ready() -> None:
-        click.echo(f"VClipper is at {address}\nCtrl-C ends it.")
         if is_new:
-            click.echo(
-                f"Note: there is no library at {place} yet. Index videos on the page, or: vclip index FOLDER",
-                err=True,
-            )
+            hint = "Index videos on the page, or: vclip index FOLDER"
+            click.echo(f"Note: there is no library at {place} yet. {hint}", err=True)
+        click.echo(f"VClipper is at {address}\nCtrl-C ends it.")
         if open_page:
             click.launch(address)
 
