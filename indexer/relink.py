@@ -46,13 +46,13 @@ def plan_relinking(
         progress: called with each file before it is read.
 
     Raises:
-        InputError: the library knows nothing below ``old``, or both are the same.
+        InputError: the library knows nothing below ``old``, both are the same, or ``new`` may not be looked at.
     """
     below = [(video, path) for video in videos for path in video.paths if path == old or old in path.parents]
     if not below or old == new:
         what = "is the same folder" if old == new else "is not in the library"
         raise InputError(f"{printable(old)} {what}", "See the paths: vclip list")
-    plan = Relinking(was_checked=new.exists())
+    plan = Relinking(was_checked=_is_there(new))
     owner = {path: video.fingerprint for video in videos for path in video.paths}
     paths = {video.video_id: list(video.paths) for video in videos}
     for video, path in below:
@@ -66,6 +66,17 @@ def plan_relinking(
     after = [dataclasses.replace(v, paths=tuple(dict.fromkeys(paths[v.video_id]))) for v in videos]
     plan.rows = [row for row, video in zip(after, videos, strict=True) if row.paths != video.paths]
     return plan
+
+
+def _is_there(root: Path) -> bool:
+    try:
+        root.stat()
+    except PermissionError as error:
+        what = f"{printable(root)} cannot be looked at: {error.strerror}"
+        raise InputError(what, "Nothing was relinked") from None
+    except OSError:
+        return False
+    return True
 
 
 def _misfit(target: Path, video: VideoRow, owner: dict[Path, str], is_checked: bool) -> str:

@@ -18,6 +18,7 @@ from indexer.errors import InputError
 from indexer.settings import IndexSettings
 from searcher.settings import SearchSettings, knobs
 from tests.fakes import load_fake, make_film, open_library, picture
+from tests.rights import needs_modes, run_with_modes
 from vclipper import cli
 
 
@@ -717,4 +718,60 @@ def test_moments_are_not_exported_to_an_empty_path(filled, tmp_path, vclip):
     assert vclip("export", tmp_path / "moments.json", "")[0::2] == (
         1,
         "vclip: a path is empty. Give a file or a folder; the current one is called .\n",
+    )
+
+
+WITH_MODES = """
+import sys
+import vclipper.library
+from tests.fakes import load_fake
+from tests.rights import needs_modes, run_with_modes
+from vclipper import cli
+vclipper.library.Library.__init__.__defaults__ = ("cpu", load_fake)
+sys.stderr = sys.stdout
+code = cli.run(sys.argv[1:])
+print(code)
+"""
+
+
+@needs_modes
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["search", "red", "--export", "CLOSED/x.edl"], "CLOSED cannot be written: Permission denied"),
+        (
+            ["search", "red", "--export", "CLOSED/deep/cuts"],
+            "CLOSED/deep/cuts cannot be written: Permission denied",
+        ),
+        (["search", "red", "--export", "CLOSED/x.otoi"], "no format's files are called x.otoi"),
+        (["search", "red", "--plot", "CLOSED/x.png"], "CLOSED cannot be written: Permission denied"),
+        (["export", "CLOSED/m.json", "cuts"], "CLOSED/m.json: Permission denied"),
+        (["search", "--image", "CLOSED/x.png"], "CLOSED/x.png cannot be read: Permission denied"),
+        (["search", '"red" + CLOSED/x.png'], "CLOSED/x.png cannot be read: Permission denied"),
+        (["search", "red", "--settings", "CLOSED/x.toml"], "CLOSED/x.toml"),
+        (["search", "red", "--ranker-file", "CLOSED/x.json"], "CLOSED/x.json"),
+        (["relink", "FILMS", "CLOSED/x"], "CLOSED/x cannot be looked at: Permission denied. Nothing was relinked"),
+    ],
+    ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else "",
+)
+def test_what_lies_in_a_closed_folder_is_one_line(filled, films, tmp_path, arguments, says):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    named = [word.replace("CLOSED", str(closed)).replace("FILMS", str(films)) for word in arguments]
+    *_, error, code = run_with_modes(WITH_MODES, *named).splitlines()
+    assert error.startswith("vclip: ")
+    assert says.replace("CLOSED", str(closed)) in error
+    assert "unexpected" not in error
+    assert code == "1"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full drive as Linux shows it")
+def test_output_that_does_not_fit_is_one_line(filled):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "vclipper.cli", "list"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "vclip: nothing more can be written: No space left on device. Free some, or write elsewhere\n"
     )

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs: ``vclip --help`` needs click an
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -124,7 +125,7 @@ def run(arguments: list[str], group: click.Group = cli, program: str = "vclip") 
         click.echo(f"{name}: interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:  # `vclip list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
     except VClipperError as error:
         if os.environ.get(DEBUG):
@@ -134,9 +135,21 @@ def run(arguments: list[str], group: click.Group = cli, program: str = "vclip") 
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        first_line = (str(error).splitlines() or [""])[0]
-        click.echo(f"{name}: unexpected {type(error).__name__}: {first_line} ({DEBUG}=1 shows where)", err=True)
+        click.echo(f"{name}: {_unexpected(error)}", err=True)
         return 1
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        _drop_output()
+        return f"nothing more can be written: {error.strerror}. Free some, or write elsewhere"
+    first_line = (str(error).splitlines() or [""])[0]
+    return f"unexpected {type(error).__name__}: {first_line} ({DEBUG}=1 shows where)"
+
+
+def _drop_output() -> None:
+    """What is still to be printed goes nowhere: at its end Python would try once more, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def open_image(image: object) -> Image:
     """RGB and upright: a Pillow image, or the file of that path.
 
     Raises:
-        InputError: no such file, or nothing that Pillow reads.
+        InputError: no such file, one that may not be read, or nothing that Pillow reads.
     """
     from PIL import Image as Pillow
     from PIL import ImageOps
@@ -31,6 +31,8 @@ def open_image(image: object) -> Image:
             return flattened(upright)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", "Check the path of the image") from None
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", "Give a picture that you may read") from None
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
         reason = "it is a folder" if path.is_dir() else "its format is unknown or it is damaged"
         raise InputError(f"{path} cannot be read as an image: {reason}", "Use JPEG, PNG or WebP") from error

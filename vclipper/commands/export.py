@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ def _format_of(target: str) -> str:
 
     if fitting := _ending_so(target):
         return fitting[0].name
-    if _FILE_ENDING.search(target) and not Path(target).is_dir():
+    if _FILE_ENDING.search(target) and not os.path.isdir(target):  # noqa: PTH112 - raises nothing
         endings = ", ".join(dict.fromkeys(one.suffix for one in FORMATS.values() if one.suffix))
         hint = f"There are {endings}; for a folder of clips: --format clips"
         raise InputError(f"no format's files are called {Path(target).name}", hint)
@@ -108,7 +109,7 @@ def _demand_no_other_ending(target: str, chosen: Sequence[Format]) -> None:
         InputError: it is such a file.
     """
     fitting, name = _ending_so(target), Path(target).name
-    if not fitting or Path(target).is_dir():
+    if not fitting or os.path.isdir(target):  # noqa: PTH112 - raises nothing
         return
     asked = ",".join(one.name for one in chosen)
     if not any(one in fitting for one in chosen):

@@ -75,9 +75,10 @@ class Output:
     ) -> Output:
         """``target`` is one file where it has the format's suffix and is no folder; else it is a folder."""
         target = target.expanduser().absolute()
-        if suffix and target.name.lower().endswith(suffix) and not target.is_dir():
+        is_folder = os.path.isdir(target)  # noqa: PTH112 - raises nothing
+        if suffix and target.name.lower().endswith(suffix) and not is_folder:
             output = cls(target.parent, target.name[: -len(suffix)], options.overwrite, sources, on_progress)
-            if not target.parent.is_dir():
+            if not os.path.isdir(target.parent):  # noqa: PTH112
                 output.note(f"the folder {printable(target.parent)} is new")
             return output
         return cls(target, safe_name(options.title), options.overwrite, sources, on_progress)
@@ -100,7 +101,7 @@ class Output:
     def _demand_free(self, path: Path) -> None:
         if path.resolve() in self._sources:
             raise InputError(f"{printable(path)} is one of the videos", "Export into another folder")
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - raises nothing
             raise InputError(f"{printable(path)} is a folder", "Give another name")
         if not self._overwrite and os.path.lexists(path):
             raise InputError(
