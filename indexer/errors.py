@@ -19,6 +19,8 @@ both on one line and exits with 1.
 
 from __future__ import annotations
 
+import json
+
 #: The hint of errors that say that a library's files are damaged.
 REPAIR = "See what: vclip verify; mend it: vclip repair"
 
@@ -26,6 +28,13 @@ REPAIR = "See what: vclip verify; mend it: vclip repair"
 def first_line(error: BaseException) -> str:
     """What an error of other libraries says, in one line; its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def no_json(error: ValueError | RecursionError) -> str:
+    """Why a file cannot be read as JSON."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is no JSON at line {error.lineno}, column {error.colno}"
+    return "it is nested too deep" if isinstance(error, RecursionError) else "it is no text in UTF-8"
 
 
 class VClipperError(Exception):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer.errors import InputError
+from indexer.errors import InputError, no_json
 from searcher.similarity import Curve
 from searcher.structure import Floats
 
@@ -164,8 +164,10 @@ def load_rankers(file: str | Path | None = None) -> Rankers:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", "`vclip bench fit` writes such a file") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a file of fitted rankers: {error}", _WRITTEN_BY) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", "Check the path") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a file of fitted rankers: {no_json(error)}", _WRITTEN_BY) from None
     try:
         curve, frames = record["rankers"]["curve"], record["rankers"]["frames"]
         fitted_on = dict(record.get("fitted_on", {}))

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from indexer.errors import InputError
+from indexer.errors import InputError, no_json
 from searcher.settings import SearchSettings
 
 _WRITTEN_BY = "`vclip bench tune` writes one"
@@ -31,7 +31,7 @@ def read_settings(path: Path, over: Mapping[str, Any] = MappingProxyType({})) ->
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", "Check the path given to --settings") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a settings file: {error}", _WRITTEN_BY) from None
+        raise InputError(f"{path} is not a settings file: {no_json(error)}", _WRITTEN_BY) from None
     settings = values.get("settings", values) if isinstance(values, dict) else None
     if not isinstance(settings, dict):
         raise InputError(f"{path} is not a settings file: it holds no names with values", _WRITTEN_BY)

@@ -423,6 +423,13 @@ def test_settings_file_and_options_over_it(filled, tmp_path, vclip):
     assert len(json.loads(vclip("search", "red", "--settings", file, "--top", "3", "--no-fold", "--json")[1])) == 2
     file.write_text("[")
     assert "is not a settings file" in vclip("search", "red", "--settings", file)[2]
+    file.write_text('{"top": 1,\n "fold" }')
+    assert (
+        "is not a settings file: it is no JSON at line 2, column 9. "
+        in vclip("search", "red", "--settings", file)[2]
+    )
+    file.write_bytes(b"\xff")
+    assert "is not a settings file: it is no text in UTF-8. " in vclip("search", "red", "--settings", file)[2]
     for no_settings in ("[1]", "3", '{"settings": [1]}', "null"):
         file.write_text(no_settings)
         said = vclip("search", "red", "--settings", file)[2]
@@ -432,6 +439,7 @@ def test_settings_file_and_options_over_it(filled, tmp_path, vclip):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("{", "is not a file of fitted rankers: it is no JSON at line 1, column 2. "),
         ("{}", "is not a file of fitted rankers: it lacks what stands under `rankers`. "),
         ("[1]", "is not a file of fitted rankers: it lacks what stands under `rankers`. "),
         ('{"rankers": {"curve": {}, "frames": {}}}', ": the parameters of a ranker lack 'features'. "),

@@ -20,7 +20,7 @@ from PIL import Image
 import vclipper.library
 from indexer.discover import path_of
 from indexer.errors import InputError
-from tests.fakes import load_fake, make_film
+from tests.fakes import load_fake, make_film, picture
 from vclipper import cli
 from vclipper.export import FORMATS, ExportMoment, ExportOptions, export, format_called
 from vclipper.export.destination import safe_name
@@ -334,6 +334,12 @@ def test_odd_names_go_through_pipes_as_they_are(vclip, tmp_path, saved, name):
     listed = vclip("list", f"--{saved}")[1]
     rows = csv.DictReader(io.StringIO(listed)) if saved == "csv" else json.loads(listed)
     assert path in [path_of(row["path"] if saved == "csv" else row["paths"][0]) for row in rows]
+
+
+def test_a_query_that_is_not_utf_8_is_exported(vclip, tmp_path):
+    image = picture(tmp_path / "caf\udce9.png", "blue")
+    assert vclip("search", "--image", image, "--export", "l.csv")[0] == 0
+    assert r"caf\xe9.png" in (tmp_path / "l.csv").read_text(encoding="utf-8")
 
 
 def test_a_terminal_is_not_steered_by_names(vclip, tmp_path, monkeypatch):

@@ -170,7 +170,7 @@ def moment_dict(moment: Moment, rank: int, query: str = "") -> dict[str, Any]:
     """Plain values for JSON and CSV; ``vclip export`` reads them."""
     return {
         "rank": rank,
-        "query": printable(query),
+        "query": query,
         "path": path_text(moment.path),
         "start_seconds": round(moment.start_seconds, 3),
         "end_seconds": round(moment.end_seconds, 3),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from indexer.discover import printable
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class Question(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The query as typed, or the file or moment that stands for it."""
-        return self.text or self.image or self.like or ""
+        """The query as typed, or the file or moment that stands for it, as UTF-8 whatever bytes it holds."""
+        return printable(self.text or self.image or self.like or "")
 
 
 def plot_output(name: str, overwrite: bool) -> Output:
