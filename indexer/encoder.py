@@ -18,6 +18,7 @@ import numpy as np
 
 from indexer.backends import AUTO, Pictures, device_for, in_force, open_pictures
 from indexer.cache import export_folder
+from indexer.devices import found_devices
 from indexer.discover import fingerprint
 from indexer.errors import ModelError, first_line
 from indexer.frames import PictureSpec, fit_picture
@@ -180,6 +181,19 @@ def pick_device(device: str) -> str:
             return "cpu"
         raise ModelError(f"device {device!r} cannot be used: {_why(error)}", "Use --device cpu or auto") from error
     return wanted
+
+
+def demand_devices(text: str) -> None:
+    """Refuse what ``--device`` names where it is not here or does not compute; torch is imported for GPUs only.
+
+    Raises:
+        InputError: no device's name.
+        ModelError: a device that does not exist or does not compute.
+    """
+    if text in ("auto", "cpu"):
+        return
+    for device in found_devices(text):
+        pick_device(device)
 
 
 def _why(error: Exception) -> str:

@@ -783,3 +783,19 @@ def test_output_that_does_not_fit_is_one_line(filled):
         done.stderr
         == "vclip: nothing more can be written: No space left on device. Free some, or write elsewhere\n"
     )
+
+
+@pytest.mark.parametrize("device", ["cuda:98,cuda:99", "cuda:99", "xpu:99"])
+@pytest.mark.parametrize("command", ["index", "search", "show", "watch", "serve"])
+def test_a_device_that_is_not_here_is_refused_at_once(filled, films, vclip, command, device):
+    """``index`` has nothing new to encode, and a search by words would need no torch."""
+    words = {"index": [films], "search": ["red"], "show": ["one"], "watch": [films], "serve": []}[command]
+    code, out, err = vclip(command, *words, "--device", device)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert f"device {device.split(',')[0]!r} cannot be used: " in err
+
+
+@pytest.mark.parametrize("command", ["index", "search", "show", "watch", "serve", "mcp"])
+def test_the_help_names_every_device_that_the_error_does(vclip, command):
+    listed = vclip(command, "--help")[1]
+    assert all(name in listed for name in ("auto|cpu|cuda[:N]", "|all|mps"))

@@ -96,7 +96,7 @@ def index(
         loop_filter=not no_loop_filter,
         index_type=index_type,
     )
-    opened = open_library(library, device, backend)
+    opened = open_library(library, device, backend, is_device_here=ray is None)
     with progress_bar(shown=not as_json) as (on_progress, on_scan):
         report = opened.index(files, model, fps, settings, on_progress, on_scan, ray)
     if report.frames and ray is not None and settings.thumbnails:

@@ -42,11 +42,25 @@ class _PathName(click.ParamType[str]):
 PATH = _PathName()
 
 
-def open_library(library: str | None, device: str = "auto", backend: str = "auto") -> Library:
-    """The library that the options name; its modules are imported here, not before."""
+def open_library(
+    library: str | None, device: str = "auto", backend: str = "auto", *, is_device_here: bool = True
+) -> Library:
+    """The library that the options name; its modules are imported here, not before.
+
+    Args:
+        library, device, backend: as typed.
+        is_device_here: False where a cluster has the device, and this machine may have none.
+
+    Raises:
+        InputError, ModelError: see :func:`indexer.encoder.demand_devices`.
+    """
+    from indexer.encoder import demand_devices
     from vclipper.library import Library
 
-    return Library.open(library, device, backend)
+    opened = Library.open(library, device, backend)
+    if is_device_here:
+        demand_devices(device)
+    return opened
 
 
 def library_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,7 +79,7 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--device",
         default="auto",
         show_default=True,
-        metavar="auto|cpu|cuda[:N][,…]|all",
+        metavar="auto|cpu|cuda[:N][,…]|all|mps",
         help="Where the model runs; several GPUs (cuda:0,cuda:1) or all of them index side by side.",
     )(command)
 

@@ -40,9 +40,11 @@ def serve(
     with needs("web", "fastapi", "uvicorn", "multipart"):
         from vclipper.web import server
     from indexer import manifest
+    from indexer.encoder import demand_devices
     from indexer.storage import Folder, at
     from vclipper.library import default_place
 
+    demand_devices(device)
     place = at(default_place() if library is None else library)
     is_new = isinstance(place, Folder) and not manifest.exists(place)
     access = server.access_for(host, token, names)
