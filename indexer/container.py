@@ -19,7 +19,7 @@ from indexer.errors import ContentError, VideoError
 _CONTAINERS = {"mov": "mp4", "matroska": "matroska", "mpegts": "mpegts", "mpeg": "mpeg"}
 """Short names for FFmpeg's lists of aliases (``mov,mp4,m4a,3gp,3g2,mj2``), by their first member."""
 _NOT_VIDEO_CONTAINERS = frozenset({"hls", "concat", "dash", "tty", "lavfi", "sdp", "rtsp"})
-"""Playlists lead to other files or to the network; the others are text and still pictures."""
+"""Playlists lead to other files or to the network; the others are no files of video."""
 INDEXED_CONTAINERS = frozenset({"mp4", "matroska", "flv"})
 """Formats with presentation times and marked keyframes, where packets may be skipped."""
 DISCONTINUOUS_CONTAINERS = frozenset({"mpegts", "mpeg"})

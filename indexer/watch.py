@@ -115,7 +115,7 @@ class Watcher:
         away.
         """
         now = time.monotonic()
-        if self._growing or _places(self._roots) != self._places:
+        if not self._leaving or self._growing or _places(self._roots) != self._places:
             return []
         roots = [root for root in self._roots if os.path.exists(root)]  # noqa: PTH110 - a dead mount is away
         due = [path for path, since in self._leaving.items() if now - since >= self._settings.settle_seconds]

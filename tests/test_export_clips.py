@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -387,9 +388,7 @@ def test_damage_inside_a_clip_is_said(made, tmp_path):
 @needs_videos
 def test_the_start_and_the_middle_of_every_real_video_can_be_copied(tmp_path):
     """The picture is the source's at the time that the note tells."""
-    for entry in real_clips():
-        path = VIDEOS / entry["file"]
-        frames, times = _small_frames(path)
+    for path, frames, times in _real_videos():
         for place in (0, len(times) // 2):
             start, end = times[place] + 0.004, times[min(place + 6, len(times) - 1)]
             done = clip(path, start, end, tmp_path, ExportOptions())
@@ -404,9 +403,7 @@ def test_the_start_and_the_middle_of_every_real_video_can_be_copied(tmp_path):
 @needs_videos
 def test_exact_clips_of_real_videos_look_like_their_source(tmp_path):
     """The first and the last frame are nearer to the source's than to its neighbours, where those differ."""
-    for entry in real_clips():
-        path = VIDEOS / entry["file"]
-        frames, times = _small_frames(path)
+    for path, frames, times in _real_videos():
         start, end = times[len(times) // 3], times[len(times) // 3 + 12]
         clip_frames, _ = _small_frames(clip(path, start + 0.004, end + 0.004, tmp_path).files[0])
         assert len(clip_frames) == 12, path.name
@@ -414,6 +411,13 @@ def test_exact_clips_of_real_videos_look_like_their_source(tmp_path):
             source = len(times) // 3 + place
             nearest = [np.abs(clip_frames[place] - frames[source + offset]).mean() for offset in (-1, 0, 1)]
             assert nearest[1] == min(nearest), (path.name, place, nearest)
+
+
+def _real_videos() -> Iterator[tuple[Path, np.ndarray, list[float]]]:
+    """Every real clip with its frames and their times."""
+    for entry in real_clips():
+        path = VIDEOS / entry["file"]
+        yield path, *_small_frames(path)
 
 
 def _small_frames(path: Path) -> tuple[np.ndarray, list[float]]:

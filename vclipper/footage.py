@@ -21,7 +21,7 @@ class LibraryFootage(Footage):
     """
 
     def __init__(self, library: Library, files: Files | None = None) -> None:
-        self._library, self._files, self._looked_at = library, files, Files()
+        self._library, self._files = library, files
         self._videos = {path: video for video in library.corpus().videos.values() for path in video.paths}
 
     @contextlib.contextmanager
@@ -38,7 +38,7 @@ class LibraryFootage(Footage):
     def demand_unchanged(self, path: Path) -> None:
         """See :class:`Footage`; an open file is looked at when it is opened."""
         if self._files is None and path in self._videos:
-            self._looked_at.demand_unchanged(self._videos[path], path)
+            self._library.files.demand_unchanged(self._videos[path], path)
 
     def thumbnail(self, path: Path, seconds: float) -> bytes | None:
         """The one made at indexing."""

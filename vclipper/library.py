@@ -103,6 +103,9 @@ class Library:
         where, device, backend: as in :meth:`open`.
         load: makes the encoder of a name.
         open_picture: reads a picture that a query names; default: the file of that name.
+
+    Attributes:
+        storage: where it lies. files: tells whether files are still what was indexed; reads each of them once.
     """
 
     def __init__(
@@ -120,7 +123,7 @@ class Library:
         self._device, self._load_encoder = device, load
         self._embedding = Embedding(self.storage, lambda: self.path, load, device)
         self._asking = Asking(self._embedding, open_picture or open_image)
-        self._files = Files()
+        self.files = Files()
         self._current = Current(self.storage, lambda: self.path)
         # More searches at once than cores take turns at Python's lock, and each is slower for it.
         self._searching = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -436,7 +439,7 @@ class Library:
         try:
             if moment.is_offline:
                 return moment
-            self._files.demand_unchanged(corpus.videos[moment.video_id], moment.path)
+            self.files.demand_unchanged(corpus.videos[moment.video_id], moment.path)
             return refined(moment, vectors, corpus.period_seconds, look)
         except VideoError:
             return moment
