@@ -14,6 +14,7 @@ of the table: videos without codes are searched exactly, codes of videos that ar
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -49,6 +50,9 @@ TAIL_ROWS = 262_144
 RUN_ROWS = 1_048_576
 #: Frames scored exactly: this many for each one wanted, and at least so many.
 _PER_WANTED, _AT_LEAST = 6, 4_000
+#: A run gives at most so many times its share of them: answers need not be spread evenly, but ten runs that each
+#: give as many as all together make a search a tenth slower.
+_UNEVENNESS = 3
 #: A run with a larger share of videos that are gone is made anew.
 _MAX_GONE = 0.25
 _ROWS_AT_ONCE = 65_536
@@ -83,13 +87,12 @@ class Run:
         return float(self.rows.counts[self.rows.video_ids == _GONE].sum()) / max(len(self.rows), 1)
 
     def candidates(
-        self, coder: Coder, queries: Float32, k: int, probes: Any, videos: NDArray[np.int64]
+        self, coder: Coder, queries: Float32, k: int, probes: Any, wanted: NDArray[np.bool_]
     ) -> FrameHits:
-        """The most promising rows of ``videos`` (sorted ids) by their codes; scores are approximate.
+        """The most promising rows of the videos that are ``wanted`` by their codes; scores are approximate.
 
         Where there are fewer than k, the list ends in rows with the score -inf.
         """
-        wanted = is_member(self.rows.video_ids, videos)
         chosen = None if wanted.all() else selector(np.repeat(wanted, self.rows.counts))
         scores, rows = coder.search(self.index, queries, min(k, len(self.rows)), probes, chosen)
         scores = np.where(rows >= 0, scores, -np.inf)
@@ -149,10 +152,20 @@ class CodedIndex:
         coded = self._coded if wanted is None else wanted[is_member(wanted, self._coded)]
         count = max(_PER_WANTED * k, _AT_LEAST)
         probes = self.coder.probes(queries)
-        found = list(
-            search_threads().map(lambda run: run.candidates(self.coder, queries, count, probes, coded), self.runs)
-        )
+
+        def of_run(run: Run, share: float, videos: NDArray[np.bool_]) -> FrameHits:
+            most = min(count, max(k, math.ceil(_UNEVENNESS * share * count)))
+            return run.candidates(self.coder, queries, most, probes, videos)
+
+        found = list(search_threads().map(lambda part: of_run(*part), self._shares(coded)))
         return [self._exact(queries, merge(found, len(queries), count))] if found else []
+
+    def _shares(self, videos: NDArray[np.int64]) -> list[tuple[Run, float, NDArray[np.bool_]]]:
+        """Runs that hold frames of ``videos`` (sorted ids): which part of these frames, in which of its videos."""
+        masks = [is_member(run.rows.video_ids, videos) for run in self.runs]
+        rows = [int(run.rows.counts[mask].sum()) for run, mask in zip(self.runs, masks, strict=True)]
+        parts = zip(self.runs, rows, masks, strict=True)
+        return [(run, held / sum(rows), mask) for run, held, mask in parts if held]
 
     def _exact(self, queries: Float32, near: FrameHits) -> FrameHits:
         """The same frames with their true scores; a place that holds no frame keeps -inf."""

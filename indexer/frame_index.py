@@ -220,6 +220,9 @@ class NumpyIndex:
         return Moments.of(self._vectors)
 
 
+_DECODED_AT_ONCE = 256
+
+
 @dataclass(frozen=True)
 class Segment:
     """Up to some ten thousand frames: a FAISS float16 index and what belongs to its rows.
@@ -260,6 +263,24 @@ class Segment:
 
         codes = faiss.rev_swig_ptr(self.index.codes.data(), self.index.codes.size())
         return codes.view(np.float16).reshape(len(self.rows), -1)
+
+    @cached_property
+    def codes(self) -> NDArray[np.void]:
+        """The same, (rows,): each row one item. NumPy gathers these twice as fast, they need not be aligned."""
+        return self.stored.view(f"V{self.stored.itemsize * self.stored.shape[1]}")[:, 0]
+
+    def scores(self, query: Float32, codes: NDArray[np.void]) -> Float32:
+        """(n,) float32 inner products of a (D,) query with (n,) rows as :attr:`codes` has them.
+
+        FAISS decodes them in half of NumPy's time; few at once, so that they stay in the processor's cache.
+        """
+        scores = np.empty(len(codes), np.float32)
+        for start in range(0, len(codes), _DECODED_AT_ONCE):
+            some = codes[start : start + _DECODED_AT_ONCE]
+            decoded = self.index.sa_decode(some.view(np.uint8).reshape(len(some), -1))
+            # No BLAS: its threads cost more than they bring.
+            np.einsum("nd,d->n", decoded, query, out=scores[start : start + len(some)])
+        return scores
 
     def search(self, queries: Float32, k: int, videos: NDArray[np.int64] | None) -> FrameHits | None:
         """The best rows of this segment; None when the filter, sorted ids, leaves nothing of it."""
@@ -339,11 +360,13 @@ class FlatIndex:
     def scores(self, query: Float32, video_ids: NDArray[np.int64], frames: NDArray[np.int64]) -> Float32:
         """Exact inner products of a (D,) query with the frames named, (n,) float32; KeyError for a stranger."""
         segments, rows = self._places.of(video_ids, frames)
+        order = np.lexsort((rows, segments))
+        numbers, starts = np.unique(segments[order], return_index=True)
+        groups = np.split(rows[order], starts[1:])
+        codes = [self.segments[n].codes[group] for n, group in zip(numbers.tolist(), groups, strict=False)]
         scores = np.empty(len(rows), np.float32)
-        for number in np.unique(segments).tolist():
-            here = segments == number
-            stored = self.segments[number].stored[rows[here]].astype(np.float32)
-            scores[here] = np.einsum("nd,d->n", stored, query)  # no BLAS: its threads cost more than they bring
+        if codes:
+            scores[order] = self.segments[0].scores(query, np.concatenate(codes))
         return scores
 
     def load(self, video_ids: Collection[int]) -> None:

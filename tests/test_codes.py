@@ -212,6 +212,17 @@ class TestContract:
         assert set(np.unique(found.video_ids).tolist()) <= {v.video_id for v in now}
 
 
+@pytest.mark.parametrize("kind", list(CODERS))
+def test_answers_that_all_lie_in_one_of_many_runs_are_found(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(codes, "RUN_ROWS", 5 * FRAMES)  # 18 runs and a tail of 400 frames; a run gives 67 of 400
+    index = codes.follow(tmp_path, flat(VIDEOS), kind)
+    assert len(index.runs) == 18
+    middles = unit(np.stack([v.vectors.astype(np.float32).mean(axis=0) for v in VIDEOS[:20]]))
+    found, exact = index.search(middles, FRAMES), NumpyIndex(VIDEOS, D).search(middles, FRAMES)
+    assert (exact.video_ids == np.arange(20)[:, None]).mean() > 0.9  # nearly all of an answer is one video
+    assert recall(found, exact) >= 0.95
+
+
 @pytest.mark.parametrize("kind", CODERS)
 def test_a_run_of_which_much_is_gone_is_made_anew(tmp_path, kind):
     codes.follow(tmp_path, flat(VIDEOS), kind)
