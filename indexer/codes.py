@@ -49,7 +49,7 @@ TAIL_ROWS = 262_144
 #: The largest run: what is held in memory while it is made, as codes.
 RUN_ROWS = 1_048_576
 #: Frames scored exactly: this many for each one wanted, and at least so many.
-_PER_WANTED, _AT_LEAST = 6, 4_000
+_PER_WANTED, _AT_LEAST = 4, 4_000
 #: A run gives at most so many times its share of them: answers need not be spread evenly, but ten runs that each
 #: give as many as all together make a search a tenth slower.
 _UNEVENNESS = 3
