@@ -38,7 +38,7 @@ def plan_relinking(
     """Replace the root ``old`` by ``new`` in every path, where a file of that name has that content.
 
     While ``new`` is away (a drive that is not mounted) the names alone decide: a new path must not be another
-    video's.
+    video's, and nothing may be at the old one, or a mistyped ``new`` would take all its videos offline.
 
     Args:
         videos: the library's live videos.
@@ -58,7 +58,7 @@ def plan_relinking(
     for video, path in below:
         target = new / path.relative_to(old)
         progress(target)
-        if reason := _misfit(target, video, owner, plan.was_checked):
+        if reason := _misfit(path, target, video, owner, plan.was_checked):
             plan.kept.append((path, reason))
         else:
             plan.relinked.append((path, target))
@@ -79,12 +79,12 @@ def _is_there(root: Path) -> bool:
     return True
 
 
-def _misfit(target: Path, video: VideoRow, owner: dict[Path, str], is_checked: bool) -> str:
-    """Why ``target`` cannot be this video's path, or nothing."""
+def _misfit(path: Path, target: Path, video: VideoRow, owner: dict[Path, str], is_checked: bool) -> str:
+    """Why ``target`` cannot take the place of this video's ``path``, or nothing."""
     if owner.get(target, video.fingerprint) != video.fingerprint:
         return f"{printable(target)} is known as another video"
     if not is_checked:
-        return ""
+        return f"{printable(target)} is not there, and this file still is" if _is_there(path) else ""
     try:
         return "" if fingerprint(target) == video.fingerprint else f"{printable(target)} has other content"
     except OSError as error:

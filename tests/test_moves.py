@@ -76,11 +76,20 @@ def test_while_the_new_place_is_away_names_decide(library, drive, tmp_path):
     make_film(tmp_path / "elsewhere" / "a.mp4", [("cyan", 4)])
     library.index([tmp_path / "elsewhere"])
     shutil.rmtree(tmp_path / "elsewhere")
+    drive.rename(tmp_path / "unplugged")
     done = library.relink(drive, tmp_path / "elsewhere")
     assert not done.was_checked
     assert [to.name for _, to in done.relinked] == ["b.mp4"]
     assert [reason.split("/")[-1] for _, reason in done.kept] == ["a.mp4 is known as another video"]
     assert len(library.videos()) == 3
+
+
+def test_files_that_are_still_there_are_not_taken_offline_by_a_mistyped_root(library, drive, tmp_path):
+    (drive / "a.mp4").unlink()
+    done = library.relink(drive, tmp_path / "elsewhree")
+    assert [to.name for _, to in done.relinked] == ["a.mp4"]
+    why = f"{tmp_path}/elsewhree/deep/b.mp4 is not there, and this file still is"
+    assert done.kept == [(drive / "deep" / "b.mp4", why)]
 
 
 def test_a_copy_that_is_known_already_is_one_path(library, drive, tmp_path):

@@ -85,7 +85,10 @@ def relink(old: str, new: str, library: str | None, dry_run: bool, as_json: bool
 @library_option
 @click.option("--contents", is_flag=True, help="Also read the video files again and compare their content.")
 def verify(library: str | None, contents: bool) -> int:
-    """Check that tables, index and files agree; say how to mend what does not."""
+    """Check that tables, index and files agree; say how to mend what does not.
+
+    The exit code is 1 where something is damaged. A file that is away is no damage.
+    """
     from vclipper.output import print_problems
 
     problems = open_library(library).verify(contents)
