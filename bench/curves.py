@@ -6,19 +6,23 @@ from the saliency scores in somebody's prediction file.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import CLIP_SECONDS, Dataset, Query
 from bench.score import Prediction
-from indexer.errors import InputError
+from indexer.errors import InputError, first_line
 from indexer.vectors import Float32, next_frame_similarity, unit
 from searcher.similarity import Curve, frame_similarity
 
@@ -90,38 +94,74 @@ class CurveSet:
         )
 
 
-def _read_array(path: Path, name: str) -> NDArray[np.floating] | None:
-    """Array ``name`` of an .npz file, or None where there is no such file."""
+#: Between these, a row's numbers may be squared and added in float32.
+_SMALLEST, _LARGEST = 1e-15, 1e15
+
+
+def _read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+    """Arrays of an .npz file, all of them where none is named.
+
+    Each is read whole before it is parsed: only then is its checksum looked at.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InputError: it lacks an array, is damaged or no .npz file.
+    """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if name not in arrays:
-                raise InputError(f"{path} has no array {name!r}, only {', '.join(arrays) or 'none'}")
-            array: NDArray[np.floating] = arrays[name]
+        with zipfile.ZipFile(path) as archive:
+            there = [member.removesuffix(".npy") for member in archive.namelist()]
+            for name in names:
+                if name not in there:
+                    raise InputError(f"{path} has no array {name!r}, only {', '.join(there) or 'none'}")
+            return {
+                name: np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy"))) for name in names or there
+            }
+    except (FileNotFoundError, InputError):
+        raise
+    except Exception as error:  # of a damaged file zipfile and NumPy raise almost anything
+        raise InputError(f"{path} cannot be read: {first_line(error)}") from None
+
+
+def _read_vectors(path: Path, name: str) -> NDArray[np.floating] | None:
+    """Array ``name`` of a feature file, or None where there is no such file."""
+    try:
+        array = _read_arrays(path, name)[name]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"{path}: {name!r} holds {array.dtype}, expected floating-point numbers")
+    if not np.isfinite(array).all():
         raise InputError(f"{path}: {name!r} holds values that are not finite numbers")
     return array
 
 
+def _unit(array: NDArray[np.floating], where: str) -> Float32:
+    peaks = np.abs(array).max(axis=-1, keepdims=True).astype(np.float64)
+    outside = peaks[(peaks > 0) & ((peaks < _SMALLEST) | (peaks > _LARGEST))]
+    if len(outside):
+        raise InputError(
+            f"{where} has a row whose largest number is {outside[0]:g}",
+            f"Expected rows of zeros, or between {_SMALLEST:g} and {_LARGEST:g}",
+        )
+    return unit(array)
+
+
 def _read_frames(path: Path) -> Float32 | None:
-    array = _read_array(path, "features")
+    array = _read_vectors(path, "features")
     if array is None:
         return None
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(f"{path}: features have shape {array.shape}, expected (frames, dimension)")
-    return unit(array)
+    return _unit(array, f"{path}: 'features'")
 
 
 def _read_query(path: Path) -> Float32 | None:
-    array = _read_array(path, "pooler_output")
+    array = _read_vectors(path, "pooler_output")
     if array is None:
         return None
-    if array.size != array.shape[-1]:
+    if not array.size or array.shape[-1:] != (array.size,):
         raise InputError(f"{path}: pooler_output has shape {array.shape}, expected (dimension,)")
-    return unit(array.reshape(-1))
+    return _unit(array.reshape(-1), f"{path}: 'pooler_output'")
 
 
 def load_features(folder: Path, dataset: Dataset, period_seconds: float = CLIP_SECONDS) -> Features:
@@ -250,26 +290,29 @@ def cache_path(cache: Path, dataset: Dataset, *state: str) -> Path:
 
 
 def save_curves(path: Path, curve_set: CurveSet) -> None:
-    """Write a curve set as one .npz file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a curve set as one .npz file, whole or not at all; any number of processes may do so at once."""
     nothing = [np.zeros(0, dtype=np.float32)]
     numbers, videos = _own_vectors(curve_set.curves)
-    part = path.with_name(path.name + ".new.npz")
-    np.savez(
-        part,
-        places=curve_set.places,
-        counts=np.array([len(c) for c in curve_set.curves], dtype=np.int64),
-        similarity=np.concatenate(nothing + [c.similarity for c in curve_set.curves]),
-        following=np.concatenate(nothing + [c.next_similarity for c in curve_set.curves]),
-        period=np.array([c.period_seconds for c in curve_set.curves]),
-        duration=np.array([c.duration_seconds for c in curve_set.curves]),
-        video_of_curve=numbers,
-        video_counts=np.array([len(rows) for rows in videos], dtype=np.int64),
-        vectors=np.concatenate(videos) if videos else np.zeros((0, 1), dtype=np.float32),
-        missing=np.array(curve_set.missing, dtype=np.str_),
-        source=np.array(curve_set.source),
-    )
-    part.replace(path)
+    arrays = {
+        "places": curve_set.places,
+        "counts": np.array([len(c) for c in curve_set.curves], dtype=np.int64),
+        "similarity": np.concatenate(nothing + [c.similarity for c in curve_set.curves]),
+        "following": np.concatenate(nothing + [c.next_similarity for c in curve_set.curves]),
+        "period": np.array([c.period_seconds for c in curve_set.curves]),
+        "duration": np.array([c.duration_seconds for c in curve_set.curves]),
+        "video_of_curve": numbers,
+        "video_counts": np.array([len(rows) for rows in videos], dtype=np.int64),
+        "vectors": np.concatenate(videos) if videos else np.zeros((0, 1), dtype=np.float32),
+        "missing": np.array(curve_set.missing, dtype=np.str_),
+        "source": np.array(curve_set.source),
+    }
+    part = path.with_name(f"{path.name}.{uuid4().hex}.new")
+    try:
+        with part.open("xb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _own_vectors(curves: Sequence[Curve]) -> tuple[NDArray[np.int64], list[NDArray[np.floating]]]:
@@ -288,9 +331,13 @@ def _own_vectors(curves: Sequence[Curve]) -> tuple[NDArray[np.int64], list[NDArr
 
 
 def read_curves(path: Path, dataset: Dataset) -> CurveSet:
-    """Read what :func:`save_curves` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    """Read what :func:`save_curves` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InputError: it is damaged.
+    """
+    arrays = _read_arrays(path)
     ends = np.cumsum(arrays["counts"])
     similarity = np.split(arrays["similarity"], ends[:-1])
     following = np.split(arrays["following"], np.cumsum(arrays["counts"] - 1)[:-1])
@@ -310,7 +357,19 @@ def read_curves(path: Path, dataset: Dataset) -> CurveSet:
 
 
 def cached(path: Path, dataset: Dataset, compute: Callable[[], CurveSet]) -> CurveSet:
-    """The curves stored at ``path``, computed and stored first where there are none."""
-    if not path.is_file():
-        save_curves(path, compute())
+    """The curves stored at ``path``, computed and stored first where there are none, or a damaged file.
+
+    Raises:
+        InputError: the cache is no folder, or cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "it is a file" if path.parent.is_file() else error.strerror
+        raise InputError(
+            f"{path.parent} cannot be the cache: {reason}", "Name another folder: --cache DIR"
+        ) from None
+    with contextlib.suppress(FileNotFoundError, InputError):
+        return read_curves(path, dataset)
+    save_curves(path, compute())
     return read_curves(path, dataset)

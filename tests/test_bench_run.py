@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from bench.curves import (
     curves_from_saliency,
     folder_state,
     load_features,
+    read_curves,
+    save_curves,
 )
 from bench.datasets import load_dataset
 from bench.run import (
@@ -90,6 +94,50 @@ def test_the_cache_gives_back_the_same_curves(small: CurveSet, tmp_path: Path) -
         assert (a.duration_seconds, a.corpus_range) == (b.duration_seconds, b.corpus_range)
 
 
+def test_several_may_fill_one_cache(small: CurveSet, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: save_curves(cache / "curves.npz", small), range(40)))
+    assert len(read_curves(cache / "curves.npz", small.dataset)) == len(small)
+    assert [path.name for path in cache.iterdir()] == ["curves.npz"]
+
+
+def flip_a_bit(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "cut": lambda data: data[: len(data) // 2],
+    "a bit flipped": flip_a_bit,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_cache_file_is_made_anew(
+    small: CurveSet, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "cache" / "curves.npz"
+    cached(path, small.dataset, lambda: small)
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    again = cached(path, small.dataset, lambda: small)
+    assert all((a.similarity == b.similarity).all() for a, b in zip(again.curves, small.curves, strict=True))
+    assert path.stat().st_size == len(whole)
+
+
+def test_a_cache_that_is_a_file_is_refused_before_the_work(small: CurveSet, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("mine")
+
+    def never() -> CurveSet:
+        raise AssertionError("computed")
+
+    with pytest.raises(InputError, match="cache cannot be the cache: it is a file"):
+        cached(tmp_path / "cache" / "curves.npz", small.dataset, never)
+
+
 def test_changed_features_are_another_cache_entry(tmp_path: Path) -> None:
     dataset = load_dataset(write_small_dataset(tmp_path))
     before = cache_path(tmp_path, dataset, folder_state(tmp_path / "clip_features"))
@@ -103,7 +151,13 @@ def test_changed_features_are_another_cache_entry(tmp_path: Path) -> None:
         ("clip_features/v1.npz", {"features": np.ones((4, 3))}, "dimensions"),
         ("clip_features/v1.npz", {"features": np.ones(4)}, "shape"),
         ("clip_features/v1.npz", {"features": np.full((4, 16), np.nan)}, "not finite"),
-        ("clip_features/v1.npz", {"frames": np.ones((4, 16))}, "no array 'features'"),
+        ("clip_features/v1.npz", {"features": np.full((4, 16), 1e300)}, "a row whose largest number is 1e+300"),
+        ("clip_features/v1.npz", {"features": np.full((4, 16), 1e24, np.float32)}, "largest number is 1e+24"),
+        ("clip_features/v1.npz", {"features": np.full((4, 16), 1e-30, np.float32)}, "largest number is 1e-30"),
+        ("clip_features/v1.npz", {"features": np.ones((4, 16), np.int64)}, "holds int64"),
+        ("clip_features/v1.npz", {"features": np.array([None])}, "Object arrays"),
+        ("clip_features/v1.npz", {"frames": np.ones((4, 16))}, "no array 'features', only frames"),
+        ("clip_text_features/qid1.npz", {"pooler_output": np.float32(1)}, "shape ()"),
         ("clip_text_features/qid1.npz", {"pooler_output": np.ones(5)}, "same model"),
         ("clip_text_features/qid1.npz", {"pooler_output": np.ones((2, 16))}, "shape"),
     ],
@@ -116,6 +170,25 @@ def test_bad_feature_files_are_named(
     with pytest.raises(InputError) as error:
         load_features(tmp_path, dataset)
     assert problem in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damaged_feature_files_are_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    dataset = load_dataset(write_small_dataset(tmp_path))
+    path = tmp_path / "clip_features" / "v1.npz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError) as error:
+        load_features(tmp_path, dataset)
+    assert str(error.value).startswith(f"{path} cannot be read: ")
+
+
+def test_an_array_named_as_an_archive_is_refused(tmp_path: Path) -> None:
+    dataset = load_dataset(write_small_dataset(tmp_path))
+    with (tmp_path / "clip_features" / "v1.npz").open("wb") as file:
+        np.save(file, np.ones((4, 16), np.float32))
+    with pytest.raises(InputError, match=r"v1\.npz cannot be read: File is not a zip file"):
+        load_features(tmp_path, dataset)
 
 
 def test_a_folder_without_features_says_what_is_wanted(tmp_path: Path) -> None:
