@@ -103,6 +103,7 @@ class Row:
         values: column → figure; columns that are missing were not published or measured.
         origin: whose figure it is: ``measured``, ``thesis`` or ``paper``.
         split: the queries it was measured on.
+        source: what else it was measured on, where its table may hold rows of several sources.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Row:
     values: dict[str, float]
     origin: str = "measured"
     split: str = "val"
+    source: str = ""
 
 
 def split_name(dataset: Dataset) -> str:

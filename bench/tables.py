@@ -10,7 +10,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 QVHIGHLIGHTS = "QVHighlights"
 MEASURED, THESIS, PAPER = "measured", "thesis", "paper"
+SEVERAL = "several sources"
+ROW_LISTS = ("windows", "frames", "baselines")
 LENGTH_COLUMNS = ("long", "middle", "short")
 MAIN_COLUMNS = ("R1@0.5", "R1@0.7", "mAP", "mAP@0.5", "mAP@0.75", "mIoU")
 COMPARISON_COLUMNS = ("R1@0.5", "R1@0.7", "mAP@0.5", "mAP@0.75", "mAP")
@@ -116,6 +118,8 @@ PUBLISHED_LATER = (
 class Table:
     """A titled table whose lines are :class:`bench.run.Row`; missing figures show as a dash.
 
+    Where rows were measured on several sources, each says which is its own.
+
     Attributes:
         digits: decimals shown.
         note: what a reader must know to read it right; printed below.
@@ -135,8 +139,9 @@ class Table:
 
     def cells(self) -> list[list[str]]:
         """One list of texts a row."""
+        whose = _whose if len(_sources(self.rows)) > 1 else _origin
         return [
-            [row.name, row.postprocess, _whose(row), row.split, *(self._figure(row, c) for c in self.columns)]
+            [row.name, row.postprocess, whose(row), row.split, *(self._figure(row, c) for c in self.columns)]
             for row in self.rows
         ]
 
@@ -167,14 +172,22 @@ class Table:
 
         table = RichTable(title=self.title, caption=self.note or None, caption_justify="left")
         for place, name in enumerate(self.header()):
-            table.add_column(name, justify="left" if place < 4 else "right", no_wrap=place != 0)
+            table.add_column(name, justify="left" if place < 4 else "right", no_wrap=place not in (0, 2))
         for row, cells in zip(self.rows, self.cells(), strict=True):
             table.add_row(*cells, style="" if row.origin == MEASURED else "dim")
         return table
 
 
-def _whose(row: Row) -> str:
+def _origin(row: Row) -> str:
     return {MEASURED: "measured here", THESIS: "from the thesis", PAPER: "from its paper"}[row.origin]
+
+
+def _whose(row: Row) -> str:
+    return f"{_origin(row)}: {row.source}" if row.source else _origin(row)
+
+
+def _sources(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(row.source for row in rows if row.origin == MEASURED))
 
 
 def beside(measured: Sequence[Row], published: Sequence[Row]) -> tuple[Row, ...]:
@@ -270,29 +283,51 @@ class Results:
         """Every table that these rows fill."""
         found = []
         if self.frames:
-            found.append(frame_table(self.frames, self.source))
+            found.append(frame_table(self.frames, self._on(self.frames)))
         if self.windows:
-            found += [window_table(self.windows, self.source), length_table(self.windows, self.source)]
+            on = self._on(self.windows)
+            found += [window_table(self.windows, on), length_table(self.windows, on)]
         if self.baselines:
-            found.append(baseline_table(self.baselines, self.source))
-        if (self.windows or self.baselines) and _comparable(self.source):
-            found.append(comparison_table([*self.windows, *self.baselines], self.source))
+            found.append(baseline_table(self.baselines, self._on(self.baselines)))
+        compared = (*self.windows, *self.baselines)
+        if compared and _comparable(on := self._on(compared)):
+            found.append(comparison_table(compared, on))
         return found
 
-    def merged(self, other: Results) -> Results:
-        """Both files' rows; of the same line the later one counts."""
-        return Results(
-            source=self.source or other.source,
-            windows=_merged(self.windows, other.windows),
-            frames=_merged(self.frames, other.frames),
-            baselines=_merged(self.baselines, other.baselines),
-            provenance={**(self.provenance or {}), **(other.provenance or {})},
+    def _on(self, rows: Sequence[Row]) -> str:
+        """What to name in the title of these rows' table."""
+        return _joint([source or self.source for source in _sources(rows)])
+
+    def labelled(self, name: str) -> tuple[Row, ...]:
+        """One of the lists of rows, each with what it was measured on."""
+        return tuple(replace(row, source=row.source or self.source) for row in getattr(self, name))
+
+    @classmethod
+    def together(cls, parts: Sequence[Results]) -> Results:
+        """The rows of several files: of the same line on the same source the later file's count."""
+        return cls(
+            source=_joint([part.source for part in parts]),
+            provenance={"files": [{"source": part.source, **(part.provenance or {})} for part in parts]},
+            **{name: _latest([part.labelled(name) for part in parts]) for name in ROW_LISTS},
         )
 
 
-def _merged(first: Sequence[Row], second: Sequence[Row]) -> tuple[Row, ...]:
-    rows = {(row.name, row.postprocess): row for row in (*first, *second)}
-    return tuple(rows.values())
+def _joint(sources: Sequence[str]) -> str:
+    if len(set(sources)) <= 1:
+        return next(iter(sources), "")
+    return f"{QVHIGHLIGHTS}, {SEVERAL}" if all(map(_comparable, sources)) else SEVERAL
+
+
+def _latest(files: Sequence[Sequence[Row]]) -> tuple[Row, ...]:
+    rows: list[Row] = []
+    for file in files:
+        lines = {_line(row) for row in file}
+        rows = [*(row for row in rows if _line(row) not in lines), *file]
+    return tuple(rows)
+
+
+def _line(row: Row) -> tuple[str, str, str]:
+    return row.name, row.postprocess, row.source
 
 
 def save_results(path: Path, results: Results) -> None:
@@ -309,7 +344,7 @@ def read_results(path: Path) -> Results:
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        lists = {name: tuple(Row(**row) for row in record[name]) for name in ("windows", "frames", "baselines")}
+        lists = {name: tuple(Row(**row) for row in record[name]) for name in ROW_LISTS}
         return Results(source=record["source"], provenance=record.get("provenance"), **lists)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", "bench run, tune and baselines write it: --results") from None

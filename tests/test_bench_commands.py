@@ -72,6 +72,29 @@ def test_run_writes_predictions_that_score_the_same(source: list[str], tmp_path:
     assert {"qid", "query", "IoU", "AP", "state"} <= set(rows[0])
 
 
+def test_options_count_over_a_settings_file(source: list[str], tmp_path: Path) -> None:
+    settings = tmp_path / "settings.json"
+    settings.write_text('{"method": "vc1", "postprocess": "norm", "threshold": 0.55}')
+    ran = invoke(
+        *("run", *source, "--settings", settings, "--method", "vc2", "--lambda", 0.9, "-p", 0.5),
+        *("--format", "json"),
+    )
+    [used] = json.loads(ran.stdout)["provenance"]["settings"]
+    assert (used["method"], used["postprocess"]) == ("vc2", "norm")
+    assert (used["threshold"], used["top_share"]) == (0.9, 0.5)
+
+
+def test_rows_of_the_same_method_have_predictions_of_their_own(source: list[str], tmp_path: Path) -> None:
+    files = [tmp_path / "low.json", tmp_path / "high.json"]
+    for file, threshold in zip(files, (0.2, 0.9), strict=True):
+        file.write_text(json.dumps({"method": "vc1", "postprocess": "norm", "threshold": threshold}))
+    out = tmp_path / "predictions"
+    invoke("run", *source, "--settings", files[0], "--settings", files[1], "--predictions", out)
+    low, high = ((out / f"vc1-norm{number}.jsonl").read_text() for number in ("", "-2"))
+    assert low != high
+    assert len(low.splitlines()) == len(high.splitlines()) == 20
+
+
 def test_run_names_missing_videos(source: list[str], tmp_path: Path) -> None:
     (tmp_path / "data" / "clip_features" / "v3.npz").unlink()
     ran = invoke("run", *source, "--method", "vc1", "--postprocess", "norm")

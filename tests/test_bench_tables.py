@@ -75,10 +75,48 @@ def test_results_read_back_and_merge(tmp_path: Path) -> None:
     back = read_results(path)
     assert back.windows == (OURS,)
     newer = Row("vc1", "norm", {"R1@0.5": 1.0})
-    merged = back.merged(Results("", windows=(newer,), baselines=(OURS,)))
-    assert merged.windows == (newer,)
-    assert merged.baselines == (OURS,)
+    merged = Results.together([back, Results("QVHighlights val", windows=(newer,), baselines=(OURS,))])
+    assert [row.values for row in merged.windows] == [newer.values]
+    assert [row.values for row in merged.baselines] == [OURS.values]
     assert merged.source == "QVHighlights val"
+
+
+def test_the_same_line_of_two_sources_stays_twice_and_says_whose_it_is() -> None:
+    first, second = (
+        Results(f"QVHighlights val, {curves}", windows=(Row("vc1", "norm", {"R1@0.5": value}),))
+        for curves, value in (("features in a", 36.0), ("features in b", 26.67))
+    )
+    for parts in ([first, second], [second, first]):
+        comparison = Results.together(parts).tables()[-1]
+        assert comparison.title == "Comparison: QVHighlights, several sources"
+        assert [(cells[2], cells[4]) for cells in comparison.cells()[:2]] == [
+            ("measured here: QVHighlights val, features in a", "36.00"),
+            ("measured here: QVHighlights val, features in b", "26.67"),
+        ]
+
+
+def test_only_a_table_of_several_sources_says_whose_each_row_is() -> None:
+    tuned = Results("QVHighlights val, tuned by 5-fold CV", windows=(OURS,))
+    others = Results("QVHighlights val, tuned by 2-fold CV", baselines=(OURS,))
+    windows, _, baselines, comparison = Results.together([tuned, others]).tables()
+    assert windows.title == "Windows per video: QVHighlights val, tuned by 5-fold CV"
+    assert baselines.title == "Baselines: QVHighlights val, tuned by 2-fold CV"
+    assert windows.cells()[0][2] == baselines.cells()[0][2] == "measured here"
+    assert comparison.cells()[1][2] == "measured here: QVHighlights val, tuned by 2-fold CV"
+
+
+def test_published_figures_are_left_out_where_a_source_is_of_another_data_set() -> None:
+    merged = Results.together([Results("QVHighlights val", (OURS,)), Results("s50.jsonl", (OURS,))])
+    assert [table.title for table in merged.tables()] == [
+        "Windows per video: several sources",
+        "Windows by length, mAP: several sources",
+    ]
+    assert len(merged.tables()[0].cells()) == 2
+
+
+def test_two_rows_of_one_file_stay_though_they_have_the_same_name() -> None:
+    other = Row("vc1", "norm", {"R1@0.5": 1.0})
+    assert len(Results.together([Results("QVHighlights val", (OURS, other))]).windows) == 2
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"windows": []}', '{"windows": [{"a": 1}], "frames": []}'])

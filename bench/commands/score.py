@@ -83,9 +83,9 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     "settings_files",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A settings file (several: one row each) instead of the default settings.",
+    help="A settings file (several: one row each) instead of the default settings; other options count over it.",
 )
-@click.option("--lambda", "threshold", type=float, help="λ for all rows, instead of the default.")
+@click.option("--lambda", "threshold", type=float, help="λ for all rows.")
 @click.option("--beta", "min_confidence", type=float, help="β (VC1).")
 @click.option("--alpha", "cut_threshold", type=float, help="α (VC2).")
 @click.option("--top-share", "-p", type=float, help="p (VC2).")
@@ -131,9 +131,11 @@ def _chosen_settings(
 ) -> list[SearchSettings]:
     from searcher.settings_file import read_settings
 
-    if files:
-        return [read_settings(path) for path in files]
     given = {name: value for name, value in knobs.items() if value is not None}
+    if files:
+        chosen = {"method": method, "postprocess": postprocess}
+        over = {**given, **{name: value for name, value in chosen.items() if value != "all"}}
+        return [read_settings(path, over) for path in files]
     return [SearchSettings(method=m, postprocess=p, **given) for m, p in pairs(method, postprocess)]
 
 
@@ -173,10 +175,16 @@ def _measure(replay: Replay, rows: Sequence[SearchSettings]) -> Results:
 def _save_predictions(replay: Replay, rows: Sequence[SearchSettings], folder: Path) -> None:
     from bench.score import save_predictions
 
-    for settings in rows:
-        path = folder / f"{settings.method}-{settings.postprocess}.jsonl"
+    for settings, name in zip(rows, _distinct([f"{s.method}-{s.postprocess}" for s in rows]), strict=True):
+        path = folder / f"{name}.jsonl"
         save_predictions(path, replay.predictions(settings), replay.curve_set.dataset)
         note(f"wrote {path}")
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, numbered from the second of the same on."""
+    places = [names[: place + 1].count(name) for place, name in enumerate(names)]
+    return [name if place == 1 else f"{name}-{place}" for name, place in zip(names, places, strict=True)]
 
 
 @click.command()
@@ -186,13 +194,12 @@ def _save_predictions(replay: Replay, rows: Sequence[SearchSettings], folder: Pa
 def tables(results: tuple[Path, ...], out: Path | None, style: str) -> None:
     """The thesis's tables: ours (RESULTS files of run, tune and baselines) beside its and published figures.
 
-    Without RESULTS the thesis's and the papers' figures alone.
+    Rows measured on several sources say each which is its own. Without RESULTS the thesis's and the papers'
+    figures alone.
     """
     from bench import tables as t
 
-    merged = t.Results("")
-    for path in results:
-        merged = merged.merged(t.read_results(path))
+    merged = t.Results.together([t.read_results(path) for path in results])
     found = merged.tables() or [t.frame_table(()), t.window_table(()), t.length_table(()), t.comparison_table(())]
     print_tables(found, style, merged)
     if out is not None:
