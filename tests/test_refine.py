@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,8 @@ from searcher.refine import change_point, moved_end, sides, times_around
 from searcher.settings import SearchSettings
 from tests.bench_data import write_small_dataset
 from tests.fakes import make_film, open_library
+from vclipper.demo.ends import measure as measure_ends
+from vclipper.demo.videos import TrueMoment
 
 X, Y = np.eye(2, dtype=np.float32)
 
@@ -79,3 +83,16 @@ def test_the_table_of_the_bench(tmp_path):
     assert [row.grid for row in rows] == list(GRIDS)
     assert rows[2].recall_05 >= rows[0].recall_05
     assert all(0 <= row.recall_07 <= row.recall_05 <= 100 for row in rows)
+
+
+def test_ends_are_measured_in_a_relative_folder_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    film = make_film(Path("film.mp4"), [("red", 4), ("blue", 4)])
+    library = open_library(tmp_path / "lib")
+    library.index([film])
+    settings = SearchSettings(method="vc1", postprocess="norm", threshold=0.8)
+    ends = measure_ends(library, [TrueMoment(film, 0, 4, "red")], settings, refine=False)
+    assert (ends["R1@0.9"], ends["end error s"]) == (100, 0)
+    nowhere = measure_ends(library, [TrueMoment(Path("other.mp4"), 0, 4, "red")], settings, refine=False)
+    assert nowhere["R1@0.5"] == 0
+    assert np.isnan(nowhere["end error s"])

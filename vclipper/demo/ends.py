@@ -22,20 +22,21 @@ from vclipper.models import DEMO_MODEL
 def measure(library: Library, truth: list[TrueMoment], settings: SearchSettings, refine: bool) -> dict[str, float]:
     """R1 at IoU 0.5, 0.7 and 0.9 in percent, mean error of an end and time of a search in seconds.
 
-    The error is taken over the queries whose first moment meets the true one at IoU 0.5.
+    The error is taken over the queries whose first moment meets the true one at IoU 0.5; NaN where none does.
     """
     overlaps, errors, begun = [], [], time.perf_counter()
     for moment in truth:
         found = library.search(moment.query, settings=settings, refine=refine)
         first = next(iter(found), None)
         true = (moment.start_seconds, moment.end_seconds)
-        span = (first.start_seconds, first.end_seconds) if first and first.path == moment.path else (0.0, 0.0)
+        is_right = first is not None and first.path == moment.path.absolute()
+        span = (first.start_seconds, first.end_seconds) if first and is_right else (0.0, 0.0)
         overlaps.append(window_iou(span, true))
         if overlaps[-1] >= HIT_IOU:
             errors.append(float(np.abs(np.array(span) - true).mean()))
     shares = {f"R1@{level:g}": 100 * float((np.array(overlaps) >= level).mean()) for level in (0.5, 0.7, 0.9)}
     seconds = (time.perf_counter() - begun) / len(truth)
-    return {**shares, "end error s": float(np.mean(errors)), "s a search": seconds}
+    return {**shares, "end error s": float(np.mean(errors)) if errors else float("nan"), "s a search": seconds}
 
 
 def main(folder: Path) -> None:
