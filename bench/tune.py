@@ -25,7 +25,7 @@ from bench.metrics import WINDOWS_PER_QUERY, Floats, Windows, average_precision,
 from bench.run import SMOOTHING, FrameTruth, Replay, Row, split_name, window_rows, window_values
 from bench.score import Prediction, evaluate, truth_windows
 from bench.workers import in_processes
-from indexer.errors import InputError
+from indexer.errors import InputError, first_line
 from searcher.select import Window
 from searcher.settings import SearchSettings, knobs
 
@@ -179,14 +179,23 @@ def _run_job(job: Job) -> Job:
 
 
 def open_study(name: str, storage: str, seed: int = 0, shared: bool = False) -> optuna.Study:
-    """Open or make a maximising TPE study in ``storage`` (an Optuna URL)."""
+    """Open or make a maximising TPE study in ``storage`` (an Optuna URL).
+
+    Raises:
+        InputError: the database cannot be opened.
+    """
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=shared)
-    return optuna.create_study(
-        study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
-    )
+    try:
+        return optuna.create_study(
+            study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
+        )
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        reason = f"the studies in {storage.removeprefix('sqlite:///')} cannot be opened: {first_line(error)}"
+        raise InputError(reason, "Take it away, or name another folder: --out DIR") from None
 
 
 def _finished(study: optuna.Study) -> int:
@@ -296,6 +305,7 @@ class Tuned:
         held_out_frames: frame columns (shares), likewise.
         settings: from the study over all training queries.
         training_value: that study's best value of the target.
+        trials: how many trials of that study are done, which may be more than were asked for.
         split: what the held-out queries are called.
         by_fold: settings of each fold's study.
     """
@@ -306,6 +316,7 @@ class Tuned:
     held_out_frames: Mapping[str, float]
     settings: SearchSettings
     training_value: float
+    trials: int
     split: str
     by_fold: Sequence[SearchSettings] = field(default_factory=list)
 
@@ -317,17 +328,18 @@ class Tuned:
 
 def best_settings(
     tuning: Tuning, train: CurveSet, method: str, process: str, split: Split
-) -> tuple[SearchSettings, float]:
-    """The best trial's settings and value.
+) -> tuple[SearchSettings, float, int]:
+    """The best trial's settings and value, and of how many it is the best.
 
     Raises:
         InputError: the study has no finished trial.
     """
     study = open_study(tuning.study_name(train, method, process, split), tuning.url)
-    if not _finished(study):
+    trials = _finished(study)
+    if not trials:
         raise InputError(f"the study of {method} {process} {split.name} has no finished trial")
     space = Space(method, process, {})
-    return space.settings(study.best_params), float(study.best_value)
+    return space.settings(study.best_params), float(study.best_value), trials
 
 
 def whole_study(tuning: Tuning, train: CurveSet, method: str, process: str) -> optuna.Study:
@@ -404,10 +416,10 @@ def _collect(
 ) -> Tuned:
     method, process = combination
     by_fold = [best_settings(tuning, train, method, process, part)[0] for part in parts]
-    final, value = best_settings(tuning, train, method, process, whole)
+    final, value, trials = best_settings(tuning, train, method, process, whole)
     tests = [part.test for part in parts]
     windows, frames = _held_out(test, list(zip(by_fold, tests, strict=True)))
-    return Tuned(method, process, windows, frames, final, value, split_name(test.dataset), by_fold)
+    return Tuned(method, process, windows, frames, final, value, trials, split_name(test.dataset), by_fold)
 
 
 def settings_record(tuned: Tuned, tuning: Tuning, curve_set: CurveSet, folds: int | None) -> dict[str, Any]:
@@ -423,7 +435,7 @@ def settings_record(tuned: Tuned, tuning: Tuning, curve_set: CurveSet, folds: in
             "curves": curve_set.source,
             "curves_fingerprint": fingerprint(curve_set),
             "target": TARGETS[tuning.target][0],
-            "trials": tuning.trials,
+            "trials": tuned.trials,
             "seed": tuning.seed,
             "folds": folds,
             "training_value": round(tuned.training_value, 6),

@@ -117,6 +117,13 @@ def test_a_settings_file_reads_back(small: CurveSet, tmp_path: Path) -> None:
     assert len(record["provenance"]["settings_by_fold"]) == 2
 
 
+def test_a_settings_file_names_the_trials_done_though_fewer_are_asked_for(small: CurveSet, tmp_path: Path) -> None:
+    cross_validate(tuning(tmp_path, 4), small, 2)
+    plan = tuning(tmp_path, 2)
+    record = settings_record(cross_validate(plan, small, 2)[0], plan, small, 2)
+    assert record["provenance"]["trials"] == 4
+
+
 def test_bare_settings_read_too(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     path.write_text('{"method": "vc2", "threshold": 0.5}')
