@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.curves import CurveSet
+from indexer.errors import InputError
 from searcher.postprocess import postprocess
 from searcher.select import READ_RAW, select_all
 from searcher.settings import SearchSettings
@@ -24,8 +25,13 @@ def milliseconds(curve_set: CurveSet, clips: int = 200, rounds: int = 5) -> dict
     Args:
         curve_set: the curves; the first ``clips`` with frame vectors are taken.
         clips: how many. rounds: how often all methods are timed in turn.
+
+    Raises:
+        InputError: no curve has frame vectors.
     """
     curves = [curve for curve in curve_set.curves if curve.vectors is not None][:clips]
+    if not curves:
+        raise InputError("no curve has the vectors of its frames", "Name --features DIR or --videos DIR")
     kept = [
         replace(curve, structure=Structure.of(curve.vectors, curve.period_seconds))
         for curve in curves
@@ -49,7 +55,7 @@ def milliseconds(curve_set: CurveSet, clips: int = 200, rounds: int = 5) -> dict
             begun = time.process_time()
             for start in range(0, len(some), together):
                 _find(some[start : start + together], settings)
-            spent[name].append(1000 * (time.process_time() - begun) / max(1, len(some)))
+            spent[name].append(1000 * (time.process_time() - begun) / len(some))
     return {name: statistics.median(values) for name, values in spent.items()}
 
 

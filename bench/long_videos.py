@@ -77,11 +77,16 @@ def measure(
         ``queries``; ``R@1``, ``R@5``, ``R@10``: percent of queries with a true moment among the first
         windows at IoU 0.5; ``median_seconds``, ``longest_seconds``: lengths of the first ten windows;
         ``windows``: how many come back for a film, on average; ``milliseconds``: for one film and query.
+
+    Raises:
+        InputError: the videos do not last that long, or no query is about those of the films.
     """
     asked = []
     for film in films(features, dataset, hours):
         asked += [(film, q) for q in dataset if q.video in film.starts and q.qid in features.queries and q.windows]
     asked = asked[:queries]
+    if not asked:
+        raise InputError("no query has a vector and a moment in these films", "Choose more hours")
     cuts = {id(film): next_frame_similarity(film.vectors) for film, _ in asked}
     ranks, lengths, counts, spent = [], [], [], 0.0
     for film, query in asked:
@@ -104,5 +109,5 @@ def measure(
         "median_seconds": float(np.median(lengths)) if lengths else 0.0,
         "longest_seconds": float(np.max(lengths, initial=0.0)),
         "windows": float(np.mean(counts)),
-        "milliseconds": round(1000 * spent / max(1, len(asked)), 1),
+        "milliseconds": round(1000 * spent / len(asked), 1),
     }

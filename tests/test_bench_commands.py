@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from indexer.errors import InputError
 from searcher.settings_file import read_settings
 from tests.bench_data import write_small_dataset
+from tests.fakes import make_film
 from vclipper.commands.bench import bench
 
 
@@ -108,15 +109,23 @@ def test_tune_then_run_then_tables(source: list[str], tmp_path: Path) -> None:
         *("tune", *source, "--method", "vc1", "--postprocess", "norm", "--folds", 2, "--trials", 3),
         *("--workers", 1, "--out", out, "--format", "markdown"),
     )
-    assert "tuned by 2-fold CV by video" in tuned.stdout
+    assert "tuned for R1@0.5 by 2-fold CV by video" in tuned.stdout
     settings = out / "vc1-norm-windows.json"
     assert read_settings(settings).postprocess == "norm"
+    results = json.loads((out / "results-windows.json").read_text())
+    assert results["provenance"]["tune-windows"]["trials"] == {"vc1 norm": 3}
     ran = invoke("run", *source, "--settings", settings, "--results", tmp_path / "run.json")
     assert "measured here" in ran.stdout
     tables = invoke("tables", tmp_path / "run.json", out / "results-windows.json", "--out", tmp_path / "t")
     assert "57.38" in tables.stdout
     assert "from its paper" in (tmp_path / "t" / "tables.md").read_text()
     assert (tmp_path / "t" / "frames-per-video.csv").read_text().startswith("method,postprocessing,figures")
+
+
+def test_training_features_need_their_annotations(source: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--train-annotations"):
+        invoke("tune", *source, "--train-features", tmp_path / "data", "--out", tmp_path / "tuning")
+    assert not (tmp_path / "tuning").exists()
 
 
 def test_tables_alone_show_the_published_figures() -> None:
@@ -162,6 +171,89 @@ def test_a_source_is_demanded(tmp_path: Path, arguments: tuple[str, ...], proble
     with pytest.raises(InputError) as error:
         invoke("run", "--annotations", annotations, "--cache", tmp_path, *arguments)
     assert problem in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        *(("cost", "--clips", value) for value in ("0", "-1")),
+        *(("long", "--hours", value) for value in ("0", "-1")),
+        ("long", "--queries", "0"),
+        ("corpus", "--workers", "0"),
+        ("tune", "--seed", "-1"),
+        ("baselines", "--seed", "-1"),
+        *(("speed", *rest) for rest in (("--rounds", "0"), ("--rows", "0"), ("--rows", "10,x"))),
+        *(
+            ("scale", *rest)
+            for rest in (("--rows", "0"), ("--queries", "0"), ("--cap", "0"), ("--filters", "1,2"))
+        ),
+        *(("growth", *rest) for rest in (("--sizes", ""), ("--runs", "0"), ("--frames", "0"))),
+        *(("serve", option, "0") for option in ("--rows", "--clients", "--requests")),
+        ("gpu", "--rows", "1e6"),
+    ],
+)
+def test_impossible_counts_are_refused(command: str, option: str, value: str) -> None:
+    refused = invoke(command, option, value)
+    assert refused.exit_code == 2
+    assert option in refused.stderr
+
+
+def test_frames_of_a_video_that_fill_no_chunk_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not divide 64,800"):
+        invoke("growth", "--frames", 7, "--work", tmp_path)
+
+
+def test_cost_and_hours_need_something_to_measure(source: list[str], tmp_path: Path) -> None:
+    predictions = tmp_path / "p.jsonl"
+    predictions.write_text(json.dumps({"qid": 0, "pred_saliency_scores": [0.5] * 20}))
+    with pytest.raises(InputError, match="vectors of its frames"):
+        invoke("cost", *source[:2], "--saliency", predictions)
+    annotations = Path(source[1])
+    rows = [json.loads(line) for line in annotations.read_text().splitlines()]
+    annotations.write_text("".join(json.dumps({**row, "relevant_windows": []}) + "\n" for row in rows))
+    with pytest.raises(InputError, match="no query"):
+        invoke("long", *source, "--hours", 0.01)
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "name", "problem"),
+    [
+        *((command, "--results", "folder", "is a directory") for command in ("run", "baselines")),
+        ("fit", "--out", "folder", "is a directory"),
+        ("run", "--predictions", "file", "is a file"),
+        ("run", "--cache", "file", "is a file"),
+        ("run", "--results", "file/below/it.json", "is a file"),
+        ("tune", "--out", "file", "is a file"),
+        ("score", "--rows", "folder", "is a directory"),
+        ("plots iou", "--out", "figure.xyz", "ends in none of .png, .svg, .pdf"),
+        ("models", "--plot", "figure", "ends in none of .png, .svg, .pdf"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said_before_the_work(
+    tmp_path: Path, command: str, option: str, name: str, problem: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    refused = invoke(*command.split(), option, tmp_path / name)
+    assert refused.exit_code == 2
+    assert problem in refused.stderr
+
+
+def test_studies_that_are_no_database_are_refused(source: list[str], tmp_path: Path) -> None:
+    (tmp_path / "studies.db").write_text("no database, " * 100)
+    with pytest.raises(InputError, match=r"studies\.db cannot be opened"):
+        invoke("tune", *source, "--method", "vc1", "--postprocess", "norm", "--out", tmp_path)
+
+
+def test_the_demo_model_has_its_name_here_too(tmp_path: Path) -> None:
+    make_film(tmp_path / "films" / "v0.mp4", [("red", 4), ("blue", 4)])
+    row = {"qid": 0, "query": "red", "vid": "v0", "duration": 8, "relevant_windows": [[0, 4]]}
+    (tmp_path / "own.jsonl").write_text(json.dumps(row))
+    ran = invoke(
+        *("run", "--annotations", tmp_path / "own.jsonl", "--videos", tmp_path / "films", "--model", "demo"),
+        *("--device", "cpu", "--cache", tmp_path / "cache", "--method", "vc1", "--format", "json"),
+    )
+    assert json.loads(ran.stdout)["source"] == "own.jsonl, demo on videos, 0.5 frames a second"
 
 
 def run_module(*arguments: object) -> tuple[int, str]:

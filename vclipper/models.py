@@ -25,7 +25,7 @@ def load_encoder(model: str, device: str = "auto", backend: str = AUTO) -> OpenC
         InputError: no such backend, or not here.
     """
     name, is_demo = canonical_name(model), model == DEMO_MODEL
-    return OpenClipEncoder(_as_openclip(model), device, name=name, demo_only=is_demo, backend=backend)
+    return OpenClipEncoder(openclip_name(model), device, name=name, demo_only=is_demo, backend=backend)
 
 
 def with_backend(load: LoadEncoder, backend: str, device: str) -> LoadEncoder:
@@ -40,7 +40,7 @@ def with_backend(load: LoadEncoder, backend: str, device: str) -> LoadEncoder:
 
 def fingerprint_of(model: str) -> str:
     """Names the weights of a local model without loading it; empty for published models."""
-    return weights_fingerprint(_as_openclip(model))
+    return weights_fingerprint(openclip_name(model))
 
 
 def canonical_name(model: str) -> str:
@@ -50,5 +50,6 @@ def canonical_name(model: str) -> str:
     return model
 
 
-def _as_openclip(model: str) -> str:
+def openclip_name(model: str) -> str:
+    """What OpenCLIP calls the model: the demo's is a folder to it."""
     return f"{LOCAL}{DEMO_FOLDER}" if model == DEMO_MODEL else canonical_name(model)

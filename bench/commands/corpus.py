@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from bench.commands.options import curves_of, features_of, progress_bar, source_of, source_options
+from bench.commands.options import COUNT, POSITIVE, curves_of, features_of, progress_bar, source_of, source_options
 from searcher.settings import METHODS, RANKERS, SearchSettings
 
 
 @click.command()
 @source_options
 @click.option("--settings", "settings_file", type=click.Path(path_type=Path), help="A settings file.")
-@click.option("--workers", default=2, show_default=True, help="Processes.")
+@click.option("--workers", type=COUNT, default=2, show_default=True, help="Processes.")
 @click.option("--json", "as_json", is_flag=True)
 def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: Any) -> None:
     """Find video and moment among all videos of a split: R@1/5/10/100, through library and FAISS index."""
@@ -42,8 +42,14 @@ def corpus(settings_file: Path | None, workers: int, as_json: bool, **options: A
 
 @click.command()
 @source_options
-@click.option("--hours", default=3.0, show_default=True, help="Length of the joined videos.")
-@click.option("--queries", default=300, show_default=True, help="How many are asked.")
+@click.option(
+    "--hours",
+    type=POSITIVE,
+    default=3.0,
+    show_default=True,
+    help="Length of the joined videos.",
+)
+@click.option("--queries", type=COUNT, default=300, show_default=True, help="How many are asked.")
 @click.option("--method", type=click.Choice(METHODS), default="proposals", show_default=True)
 @click.option("--ranker", type=click.Choice(RANKERS), default="fitted", show_default=True)
 def long(hours: float, queries: int, method: str, ranker: str, **options: Any) -> None:
@@ -59,15 +65,17 @@ def long(hours: float, queries: int, method: str, ranker: str, **options: Any) -
 
 @click.command()
 @source_options
-@click.option("--clips", default=200, show_default=True, help="How many.")
+@click.option("--clips", type=COUNT, default=200, show_default=True, help="How many.")
 def cost(clips: int, **options: Any) -> None:
     """CPU milliseconds that each method takes to find the windows of one clip, side by side (--features)."""
     from bench.cost import milliseconds
 
-    click.echo("| method | ms of CPU a clip |")
-    click.echo("| --- | ---: |")
-    for name, spent in milliseconds(curves_of(source_of(options)), clips).items():
-        click.echo(f"| {name} | {spent:.3f} |")
+    found = milliseconds(curves_of(source_of(options)), clips)
+    first = next(iter(found.values()))
+    click.echo("| method | ms of CPU a clip | ratio |")
+    click.echo("| --- | ---: | ---: |")
+    for name, spent in found.items():
+        click.echo(f"| {name} | {spent:.3f} | {spent / first:.1f} |")
 
 
 @click.command()

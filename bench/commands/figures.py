@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.commands.options import (
+    PLOT_FILE,
     curves_of,
     load_encoder,
     name_missing,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @click.command()
 @source_options
 @click.option("--models", "names", required=True, multiple=True, help="An OpenCLIP model; name several.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Write the bar plot (figure 17) here.")
+@click.option("--plot", type=PLOT_FILE, help="Write the bar plot (figure 17) here.")
 @click.option("--json", "as_json", is_flag=True)
 def models(names: tuple[str, ...], plot: Path | None, as_json: bool, **options: Any) -> None:
     """Compare OpenCLIP models on --videos: average frame IoU of VC1 + norm over six λ."""
@@ -68,15 +69,18 @@ def plots() -> None:
 @click.option(
     "--settings", "settings_file", type=click.Path(path_type=Path), help="Settings to draw windows with."
 )
-@click.option("--method", type=click.Choice(METHODS), default="vc1", show_default=True)
-@click.option("--out", required=True, type=click.Path(path_type=Path))
-def plot_curves(qids: tuple[str, ...], settings_file: Path | None, method: str, out: Path, **options: Any) -> None:
+@click.option("--method", type=click.Choice(METHODS), help="[default: the settings file's, else vc1]")
+@click.option("--out", required=True, type=PLOT_FILE)
+def plot_curves(
+    qids: tuple[str, ...], settings_file: Path | None, method: str | None, out: Path, **options: Any
+) -> None:
     """S_c and CFS_c of queries with the ground truth (figures 13, 15 and 16)."""
     from bench.plots import plot_queries, save
     from searcher.settings_file import read_settings
 
     curve_set = curves_of(source_of(options))
-    settings = read_settings(settings_file) if settings_file else SearchSettings(method=method)
+    over = {"method": method} if method else {}
+    settings = read_settings(settings_file, over) if settings_file else SearchSettings(method=method or "vc1")
     places = [_place(curve_set, qid) for qid in qids] or [0]
     queries = [curve_set.queries[place] for place in places]
     save(plot_queries(queries, [curve_set.curves[place] for place in places], settings), out)
@@ -95,7 +99,7 @@ def _place(curve_set: CurveSet, qid: str) -> int:
 @click.option(
     "--settings", "settings_files", multiple=True, type=click.Path(path_type=Path), help="One panel each."
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=PLOT_FILE)
 def plot_iou(settings_files: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Distribution of queries by frame IoU (figure 19).
 
@@ -123,7 +127,7 @@ def plot_iou(settings_files: tuple[Path, ...], out: Path, **options: Any) -> Non
 @click.option("--device", default="auto", show_default=True)
 @click.option("--fps", default=0.5, show_default=True)
 @click.option("--alpha", "cut_threshold", default=0.85, show_default=True)
-@click.option("--out", required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=PLOT_FILE)
 def plot_ssim(
     videos: tuple[Path, ...], model: str, device: str, fps: float, cut_threshold: float, out: Path
 ) -> None:

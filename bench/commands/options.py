@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,60 @@ DATASET_NAMES = ("qvhighlights", "charades-sta", "activitynet-captions", "tvr")
 TARGET_NAMES = ("windows", "map", "frames")
 PIPED_WIDTH = 160
 FORMATS = ("table", "markdown", "csv", "json")
+#: What matplotlib is asked for.
+PLOT_ENDINGS = (".png", ".svg", ".pdf")
 Command = Callable[..., Any]
+
+COUNT = click.IntRange(min=1)
+POSITIVE = click.FloatRange(min=0, min_open=True)
+#: As NumPy takes them.
+SEED = click.IntRange(0, 2**32 - 1)
+
+
+class Listed(click.ParamType[list[Any]]):
+    """Several values with commas between.
+
+    Args:
+        each: the type of one.
+    """
+
+    name = "list"
+
+    def __init__(self, each: click.ParamType[Any]) -> None:
+        self.each = each
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        """The values as a list."""
+        parts = value.split(",") if isinstance(value, str) else value
+        return [self.each.convert(part, param, ctx) for part in parts]
+
+
+class _Output(click.Path):
+    """Where something will be written: what stands in the way is said before the work, not after it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        nearest = next(above for above in path.absolute().parents if above.exists())
+        if not nearest.is_dir():
+            self.fail(f"'{nearest}' is a file, so nothing can lie below it", param, ctx)
+        if not path.exists() and not os.access(nearest, os.W_OK):
+            self.fail(f"nothing can be written to '{nearest}'", param, ctx)
+        return path
+
+
+class _Plot(_Output):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        path: Path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in PLOT_ENDINGS:
+            self.fail(f"'{path}' ends in none of {', '.join(PLOT_ENDINGS)}", param, ctx)
+        return path
+
+
+OUTPUT_FILE = _Output(dir_okay=False, writable=True, path_type=Path)
+OUTPUT_FOLDER = _Output(file_okay=False, writable=True, path_type=Path)
+PLOT_FILE = _Plot(dir_okay=False, writable=True, path_type=Path)
 
 
 @dataclass(frozen=True)
@@ -84,7 +138,9 @@ def source_options(command: Command) -> Command:
             click.option("--model", default="ViT-B-32/laion2b_s34b_b79k", show_default=True, help="For --videos."),
             click.option("--device", default="auto", show_default=True, help="For --videos."),
             click.option("--fps", default=0.5, show_default=True, help="Sampled frames a second."),
-            click.option("--cache", type=folder, help="Where curves are kept.  [default: user cache folder]"),
+            click.option(
+                "--cache", type=OUTPUT_FOLDER, help="Where curves are kept.  [default: user cache folder]"
+            ),
         ]
     ):
         command = option(command)
@@ -111,11 +167,17 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def openclip_name(model: str) -> str:
+    """What OpenCLIP calls a model: the group that runs the command may know others (``demo``)."""
+    named: Callable[[str], str] | None = click.get_current_context().obj
+    return named(model) if named else model
+
+
 def load_encoder(model: str, device: str) -> Encoder:
-    """An OpenCLIP model."""
+    """An OpenCLIP model, or one that the group knows."""
     from indexer.encoder import OpenClipEncoder
 
-    return OpenClipEncoder(model, device)
+    return OpenClipEncoder(openclip_name(model), device, name=model)
 
 
 def features_of(source: Source, dataset: Dataset) -> Features:
@@ -159,7 +221,7 @@ def curves_of(source: Source) -> CurveSet:
 
     dataset = source.load_dataset()
     folder = source.features or source.videos
-    model = "" if source.videos is None else f"{source.model} {weights_fingerprint(source.model)}"
+    model = "" if source.videos is None else f"{source.model} {weights_fingerprint(openclip_name(source.model))}"
     curve_set = None
     if folder is not None:
         path = cache_path(source.cache_folder, dataset, folder_state(folder), model, f"{source.period_seconds:g}")

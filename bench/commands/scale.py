@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.commands.options import note
+from bench.commands.options import COUNT, OUTPUT_FOLDER, PLOT_FILE, POSITIVE, Listed, note
 from indexer.errors import InputError
 
 #: As test harnesses take it: neither passed nor failed.
@@ -14,14 +14,35 @@ GPU_SKIPPED = 77
 
 
 @click.command()
-@click.option("--rows", "sizes", default=[1_000_000], multiple=True, show_default=True, help="Frames; may repeat.")
+@click.option(
+    "--rows",
+    "sizes",
+    type=COUNT,
+    default=[1_000_000],
+    multiple=True,
+    show_default=True,
+    help="Frames; may repeat.",
+)
 @click.option("--index", "names", multiple=True, help="Which contenders; without it all that build in good time.")
-@click.option("--queries", "count", default=100, show_default=True, help="Asked one by one, of all in turn.")
-@click.option("--cap", default=60.0, show_default=True, help="After so many seconds an index is asked no more.")
+@click.option(
+    "--queries", "count", type=COUNT, default=100, show_default=True, help="Asked one by one, of all in turn."
+)
+@click.option(
+    "--cap",
+    type=POSITIVE,
+    default=60.0,
+    show_default=True,
+    help="After so many seconds an index is asked no more.",
+)
 @click.option("--apart", is_flag=True, help="Ask one after another: where together they outgrow the memory.")
-@click.option("--filters", default="", help='Instead: our indexes under filters, e.g. "1,0.1,0.01" of the videos.')
-@click.option("--plot", type=click.Path(path_type=Path), help="Also draw time and recall against size, as SVG.")
-@click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder for frames and indexes.")
+@click.option(
+    "--filters",
+    "shares",
+    type=Listed(click.FloatRange(0, 1, min_open=True)),
+    help='Instead: our indexes under filters, e.g. "1,0.1,0.01" of the videos.',
+)
+@click.option("--plot", type=PLOT_FILE, help="Also draw time and recall against size, as SVG.")
+@click.option("--work", type=OUTPUT_FOLDER, required=True, help="Folder for frames and indexes.")
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
 def scale(
     sizes: tuple[int, ...],
@@ -29,7 +50,7 @@ def scale(
     count: int,
     cap: float,
     apart: bool,
-    filters: str,
+    shares: list[float] | None,
     plot: Path | None,
     work: Path,
     style: str,
@@ -43,8 +64,7 @@ def scale(
         raise InputError(f"no index is called {min(unknown)!r}", f"Choose of: {', '.join(CONTENDERS)}")
     measured = {}
     for rows in sizes:
-        if filters:
-            shares = [float(share) for share in filters.split(",")]
+        if shares:
             ours = names or ("exact", "ivf-pq")
             grid = timing.filter_table(timing.measure_filters(work, rows, ours, shares, count), rows)
         else:
@@ -59,26 +79,43 @@ def scale(
 
 
 @click.command()
-@click.option("--sizes", default="10000,100000,1000000", show_default=True, help="Frames at which runs are timed.")
-@click.option("--runs", default=20, show_default=True, help="Of one new video, at each size; half as many of ten.")
 @click.option(
-    "--frames", "video_frames", default=75, show_default=True, help="Of each video; a divisor of 64,800."
+    "--sizes",
+    type=Listed(COUNT),
+    default="10000,100000,1000000",
+    show_default=True,
+    help="Frames at which runs are timed.",
 )
 @click.option(
-    "--work", type=click.Path(path_type=Path), required=True, help="Where the library lies; may be there."
+    "--runs",
+    type=COUNT,
+    default=20,
+    show_default=True,
+    help="Of one new video, at each size; half as many of ten.",
 )
-@click.option("--plot", type=click.Path(path_type=Path), help="Also draw cost against size, as SVG.")
+@click.option(
+    "--frames",
+    "video_frames",
+    type=COUNT,
+    default=75,
+    show_default=True,
+    help="Of each video; a divisor of 64,800.",
+)
+@click.option("--work", type=OUTPUT_FOLDER, required=True, help="Where the library lies; may be there.")
+@click.option("--plot", type=PLOT_FILE, help="Also draw cost against size, as SVG.")
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
-def growth(sizes: str, runs: int, video_frames: int, work: Path, plot: Path | None, style: str) -> None:
+def growth(sizes: list[int], runs: int, video_frames: int, work: Path, plot: Path | None, style: str) -> None:
     """Grow a library with synthetic videos: what does a run with a few new ones cost at each size?"""
     from bench import growth as growing
+    from bench.synthetic import CHUNK_ROWS
 
     def tell(done: growing.Run | growing.Merging) -> None:
         what = f"{done.videos} new" if isinstance(done, growing.Run) else f"{done.files} files merged"
         note(f"{done.rows:,} frames, {what}: {1e3 * done.seconds:.0f} ms")
 
-    wanted = [int(size) for size in sizes.split(",")]
-    timings, mergings = growing.measure(work, wanted, runs, video_frames, tell)
+    if CHUNK_ROWS % video_frames:
+        raise InputError(f"--frames {video_frames} does not divide {CHUNK_ROWS:,}", "Choose another")
+    timings, mergings = growing.measure(work, sizes, runs, video_frames, tell)
     if plot:
         growing.draw(timings, plot)
     for grid in (growing.table(timings), growing.merging_table(mergings)):
@@ -86,12 +123,12 @@ def growth(sizes: str, runs: int, video_frames: int, work: Path, plot: Path | No
 
 
 @click.command()
-@click.option("--rows", default=100_000, show_default=True, help="Frames of the library that is served.")
-@click.option("--clients", default=16, show_default=True, help="How many ask at once.")
-@click.option("--requests", default=200, show_default=True, help="Of each measurement.")
 @click.option(
-    "--work", type=click.Path(path_type=Path), help="Where the library lies or is left; default: nowhere."
+    "--rows", type=COUNT, default=100_000, show_default=True, help="Frames of the library that is served."
 )
+@click.option("--clients", type=COUNT, default=16, show_default=True, help="How many ask at once.")
+@click.option("--requests", type=COUNT, default=200, show_default=True, help="Of each measurement.")
+@click.option("--work", type=OUTPUT_FOLDER, help="Where the library lies or is left; default: nowhere.")
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
 def serve(rows: int, clients: int, requests: int, work: Path | None, style: str) -> None:
     """Time searches through `vclip serve` under load, and the index with and without joined queries."""
@@ -105,9 +142,11 @@ def serve(rows: int, clients: int, requests: int, work: Path | None, style: str)
 
 
 @click.command()
-@click.option("--rows", default="1000000,10000000,100000000", show_default=True, help="Sizes to search.")
+@click.option(
+    "--rows", type=Listed(COUNT), default="1000000,10000000,100000000", show_default=True, help="Sizes to search."
+)
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
-def gpu(rows: str, style: str) -> int:
+def gpu(rows: list[int], style: str) -> int:
     """Check the GPU's answers against the judge and print its speed; exit code 77 where there is no GPU."""
     from indexer.frame_index import gpu_reason
 
@@ -124,7 +163,7 @@ def gpu(rows: str, style: str) -> int:
     lines = [
         *figures.encoder_lines(limit, gpus),
         *figures.decoder_lines(gpus[0]),
-        *figures.search_lines(limit, [int(size) for size in rows.split(",")]),
+        *figures.search_lines(limit, rows),
     ]
     click.echo(figures.table(limit, lines).text(markdown=style == "markdown"))
     return 0

@@ -11,6 +11,8 @@ import click
 
 from bench.commands.options import (
     DATASET_NAMES,
+    OUTPUT_FILE,
+    OUTPUT_FOLDER,
     Source,
     curves_of,
     features_of,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 @click.argument("ground_truth", type=click.Path(path_type=Path))
 @click.option("--dataset", type=click.Choice(DATASET_NAMES), default="qvhighlights", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The official report's keys, and ours under 'extra'.")
-@click.option("--rows", type=click.Path(path_type=Path), help="Write one JSON object a query here.")
+@click.option("--rows", type=OUTPUT_FILE, help="Write one JSON object a query here.")
 def score(predictions: Path, ground_truth: Path, dataset: str, as_json: bool, rows: Path | None) -> None:
     """Score a PREDICTIONS file against GROUND_TRUTH as the QVHighlights evaluator does.
 
@@ -93,8 +95,8 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 @click.option(
     "--image", type=click.Path(path_type=Path), help="A picture instead of every query's text (--videos)."
 )
-@click.option("--predictions", type=click.Path(path_type=Path), help="Folder for prediction files.")
-@click.option("--results", "results_file", type=click.Path(path_type=Path), help="Write the rows here as JSON.")
+@click.option("--predictions", type=OUTPUT_FOLDER, help="Folder for prediction files.")
+@click.option("--results", "results_file", type=OUTPUT_FILE, help="Write the rows here as JSON.")
 @format_option
 def run(
     method: str,
@@ -189,7 +191,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 @click.command()
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Also write tables.md and a CSV a table here.")
+@click.option("--out", type=OUTPUT_FOLDER, help="Also write tables.md and a CSV a table here.")
 @format_option
 def tables(results: tuple[Path, ...], out: Path | None, style: str) -> None:
     """The thesis's tables: ours (RESULTS files of run, tune and baselines) beside its and published figures.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.commands.options import load_encoder, progress_bar
+from bench.commands.options import COUNT, OUTPUT_FOLDER, PLOT_FILE, Listed, load_encoder, progress_bar
 from indexer.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,19 +22,30 @@ SPEED_PARTS = ("all", "index", "backends", "query", "start", "peers", "cost", "r
     type=click.Path(path_type=Path),
     help="Videos to index, or (peers, cost) to join; without it these parts are left out.",
 )
+@click.option("--work", type=OUTPUT_FOLDER, default=Path("bench-inputs"), help="Where inputs go (peers, cost).")
 @click.option(
-    "--work", type=click.Path(path_type=Path), default=Path("bench-inputs"), help="Where inputs go (peers, cost)."
+    "--rounds", type=COUNT, default=3, show_default=True, help="How often halves and pipeline are timed in turn."
 )
-@click.option("--rounds", default=3, show_default=True, help="How often halves and pipeline are timed in turn.")
-@click.option("--rows", default="10000,100000,1000000", show_default=True, help="Corpus sizes for one query.")
+@click.option(
+    "--rows",
+    type=Listed(COUNT),
+    default="10000,100000,1000000",
+    show_default=True,
+    help="Corpus sizes for one query.",
+)
 @click.option("--part", type=click.Choice(SPEED_PARTS), default="all", show_default=True)
 @click.option("--model", default="ViT-B-32/random", show_default=True, help="A vision transformer (backends).")
-@click.option(
-    "--plot", type=click.Path(path_type=Path), help="Also draw cost against picture size, as SVG (cost)."
-)
+@click.option("--plot", type=PLOT_FILE, help="Also draw cost against picture size, as SVG (cost).")
 @click.option("--format", "style", type=click.Choice(("table", "markdown")), default="table", show_default=True)
 def speed(
-    videos: Path | None, work: Path, rounds: int, rows: str, part: str, model: str, plot: Path | None, style: str
+    videos: Path | None,
+    work: Path,
+    rounds: int,
+    rows: list[int],
+    part: str,
+    model: str,
+    plot: Path | None,
+    style: str,
 ) -> None:
     """Time indexing, backends, other tools, an hour of video, Ray's overhead, one query, and a cold start."""
     from bench import speed as timing
@@ -47,8 +58,7 @@ def speed(
     if part in ("all", "backends"):
         tables.append(_backend_table(model, rounds))
     if part in ("all", "query"):
-        sizes = [int(size) for size in rows.split(",")]
-        tables.append(timing.query_table([timing.query_speed(size) for size in sizes]))
+        tables.append(timing.query_table([timing.query_speed(size) for size in rows]))
     if part in ("all", "start"):
         tables.append(timing.start_table(timing.cold_start()))
     if part in ("all", "peers") and videos is not None:

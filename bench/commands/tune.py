@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.commands.options import (
+    OUTPUT_FILE,
+    OUTPUT_FOLDER,
     PIPED_WIDTH,
+    SEED,
     TARGET_NAMES,
     Source,
     curves_of,
@@ -40,9 +43,9 @@ if TYPE_CHECKING:
 @click.option("--train-annotations", type=click.Path(path_type=Path), help="Tune on these, score the others.")
 @click.option("--train-features", type=click.Path(path_type=Path), help="Their features, if not in --features.")
 @click.option("--trials", default=100, show_default=True, help="Optuna trials a study.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--workers", default=2, show_default=True, help="Processes.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("tuning"), show_default=True)
+@click.option("--out", type=OUTPUT_FOLDER, default=Path("tuning"), show_default=True)
 @format_option
 def tune(
     method: str,
@@ -65,8 +68,10 @@ def tune(
     """
     from bench.run import THESIS_METHODS
     from bench.tables import Results, described, save_results
-    from bench.tune import Tuning, cross_validate, save_settings, settings_record, tune_and_validate
+    from bench.tune import TARGETS, Tuning, cross_validate, save_settings, settings_record, tune_and_validate
 
+    if train_features is not None and train_annotations is None:
+        raise InputError("--train-features are those of --train-annotations", "Name both, or neither")
     source = source_of(options)
     test = curves_of(source)
     rows = [pair for pair in pairs(method, postprocess) if method != "all" or pair[0] in THESIS_METHODS]
@@ -81,12 +86,20 @@ def tune(
     for tuned in found:
         path = out / f"{tuned.method}-{tuned.postprocess}-{target}.json"
         save_settings(path, settings_record(tuned, tuning, train, used_folds))
-    protocol = "tuned on train" if used_folds is None else f"tuned by {folds}-fold CV by video"
+    protocol = f"tuned for {TARGETS[target][0]} " + (
+        "on train" if used_folds is None else f"by {folds}-fold CV by video"
+    )
     results = Results(
         source=described(test.dataset, f"{test.source}, {protocol}"),
         windows=tuple(tuned.row() for tuned in found),
         frames=tuple(tuned.row(frames=True) for tuned in found),
-        provenance={f"tune-{target}": {"trials": trials, "seed": seed, "folds": used_folds}},
+        provenance={
+            f"tune-{target}": {
+                "trials": {f"{tuned.method} {tuned.postprocess}": tuned.trials for tuned in found},
+                "seed": seed,
+                "folds": used_folds,
+            }
+        },
     )
     save_results(out / f"results-{target}.json", results)
     _plot_studies(tuning, train, found, out)
@@ -147,7 +160,7 @@ def _print_settings(found: Sequence[Tuned]) -> None:
 @click.command()
 @source_options
 @click.option("--folds", default=5, show_default=True, help="By video; 0 fits without cross-validating.")
-@click.option("--out", type=click.Path(path_type=Path), help="The parameter file to write.")
+@click.option("--out", type=OUTPUT_FILE, help="The parameter file to write.")
 @click.option("--ablation", is_flag=True, help="Print instead what each part brings.")
 @click.option("--licence", default="", help="Licence of the annotations, for the file.")
 def fit(folds: int, out: Path | None, ablation: bool, licence: str, **options: Any) -> None:
@@ -188,8 +201,8 @@ def fit(folds: int, out: Path | None, ablation: bool, licence: str, **options: A
 @click.command()
 @source_options
 @click.option("--folds", default=5, show_default=True, help="For choosing parameters, by video.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--results", "results_file", type=click.Path(path_type=Path), help="Write the rows here as JSON.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--results", "results_file", type=OUTPUT_FILE, help="Write the rows here as JSON.")
 @format_option
 def baselines(folds: int, seed: int, results_file: Path | None, style: str, **options: Any) -> None:
     """Other people's ways from curve to windows, on the same curves, tuned on the same folds."""
@@ -204,7 +217,7 @@ def baselines(folds: int, seed: int, results_file: Path | None, style: str, **op
         images = image_curves(features, curve_set, example_pictures(features, curve_set))
     found = run_baselines(curve_set, folds, seed, images)
     results = Results(
-        source=described(curve_set.dataset, f"{curve_set.source}, parameters chosen by {folds}-fold CV by video"),
+        source=described(curve_set.dataset, f"{curve_set.source}, tuned for R1@0.5 by {folds}-fold CV by video"),
         baselines=tuple(result.row for result in found),
         provenance={"baselines": {result.name: dict(result.parameters) for result in found}},
     )
