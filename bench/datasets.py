@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics import ANNOTATORS
-from indexer.errors import InputError
+from indexer.errors import InputError, first_line
 
 CLIP_SECONDS = 2.0
+HIGHEST_MARK = 4
+_LONGEST_SECONDS = 1e7  # every clip has marks in memory
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Dataset:
 def read_lines(path: Path) -> list[str]:
     """Lines of a UTF-8 text file; InputError where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8").split("\n")  # splitlines() also splits inside of texts
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except IsADirectoryError:
@@ -138,13 +140,30 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number}: not JSON ({error.msg} at column {error.colno})") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number}: expected an object {{...}}, found {type(row).__name__}")
-        yield number, row
+        yield number, _object(_json(line, path, number), f"{path}, line {number}")
+
+
+def _json(text: str, path: Path, line: int = 1) -> Any:
+    """What ``text`` holds, which begins on this line of the file."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"{path}, line {line + error.lineno - 1}"
+        raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+        raise InputError(f"{path}, line {line}: not JSON ({first_line(error)})") from None
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: expected an object {{...}}, found {short(value)}")
+    return value
+
+
+def short(value: Any) -> str:
+    """A value as JSON, cut to what fits in a message."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def field_of(row: Mapping[str, Any], name: str, where: str) -> Any:
@@ -154,44 +173,117 @@ def field_of(row: Mapping[str, Any], name: str, where: str) -> Any:
     return row[name]
 
 
+def id_of(row: Mapping[str, Any], name: str, where: str) -> int | str:
+    """The field ``name`` as an id. 7.0 is 7: tables write whole numbers so.
+
+    Raises:
+        InputError: neither a whole number nor a name; names the place.
+    """
+    value = field_of(row, name, where)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise InputError(f"{where}: the {name} {short(value)} is neither a whole number nor a name")
+    return value
+
+
+def _text_of(row: Mapping[str, Any], name: str, where: str) -> str:
+    value = field_of(row, name, where)
+    if not isinstance(value, str):
+        raise InputError(f"{where}: the {name} {short(value)} is not a text")
+    return value
+
+
+def _list_of(row: Mapping[str, Any], name: str, where: str) -> list[Any]:
+    value = field_of(row, name, where)
+    if not isinstance(value, list):
+        raise InputError(f"{where}: {name} is {short(value)}, not a list")
+    return value
+
+
 def _seconds(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InputError(f"{where}: {value!r} is not a time in seconds")
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= sys.float_info.max:
+        raise InputError(f"{where}: {short(value)} is not a time in seconds")
     return float(value)
 
 
+def _duration(row: Mapping[str, Any], where: str) -> float:
+    duration = _seconds(field_of(row, "duration", where), where)
+    if not 0 < duration <= _LONGEST_SECONDS:
+        raise InputError(
+            f"{where}: the duration is {duration:g} s, expected more than 0, at most {_LONGEST_SECONDS:g}"
+        )
+    return duration
+
+
+def _times(value: Any, where: str) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise InputError(f"{where}: {short(value)} is not a window [start, end]")
+    return _seconds(value[0], where), _seconds(value[1], where)
+
+
 def _span(value: Any, where: str) -> tuple[float, float]:
-    if not isinstance(value, list) or len(value) < 2:
-        raise InputError(f"{where}: {value!r} is not a window [start, end]")
-    start, end = _seconds(value[0], where), _seconds(value[1], where)
-    if not 0 <= start < end:
-        raise InputError(f"{where}: the window {value!r} is empty or negative")
+    start, end = _times(value, where)
+    if not start < end:
+        raise InputError(f"{where}: the window {value!r} is empty")
     return start, end
 
 
-def _marks(row: Mapping[str, Any], clips: int, where: str) -> NDArray[np.int64] | None:
-    if "saliency_scores" not in row or "relevant_clip_ids" not in row:
+def _relevant_clips(row: Mapping[str, Any], clips: int, where: str) -> tuple[int, ...] | None:
+    if row.get("relevant_clip_ids") is None:
         return None
+    found = _list_of(row, "relevant_clip_ids", where)
+    for clip in found:
+        if type(clip) is not int or not 0 <= clip < clips:
+            raise InputError(
+                f"{where}: relevant_clip_ids holds {short(clip)}; the video has {clips} clips, counted from 0"
+            )
+    if len(set(found)) != len(found):
+        raise InputError(f"{where}: relevant_clip_ids names a clip twice")
+    return tuple(found)
+
+
+def _marks(
+    row: Mapping[str, Any], relevant: tuple[int, ...] | None, clips: int, where: str
+) -> NDArray[np.int64] | None:
+    if relevant is None or row.get("saliency_scores") is None:
+        return None
+    given = _list_of(row, "saliency_scores", where)
+    if len(given) != len(relevant):
+        raise InputError(f"{where}: {len(relevant)} relevant_clip_ids but {len(given)} saliency_scores")
+    for marks_of_clip in given:
+        if not _are_marks(marks_of_clip):
+            raise InputError(
+                f"{where}: saliency_scores holds {short(marks_of_clip)}, "
+                f"expected {ANNOTATORS} whole numbers from 0 to {HIGHEST_MARK}"
+            )
     marks = np.zeros((clips, ANNOTATORS), dtype=np.int64)
-    try:
-        marks[np.array(row["relevant_clip_ids"], dtype=np.intp)] = row["saliency_scores"]
-    except (IndexError, ValueError, TypeError):
-        raise InputError(f"{where}: relevant_clip_ids and saliency_scores do not belong together") from None
+    if given:
+        marks[list(relevant)] = given
     return marks
 
 
+def _are_marks(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == ANNOTATORS
+        and all(type(mark) is int and 0 <= mark <= HIGHEST_MARK for mark in value)
+    )
+
+
 def _qvhighlights_query(row: Mapping[str, Any], where: str) -> Query:
-    duration = _seconds(field_of(row, "duration", where), where)
-    windows = tuple(_span(window, where) for window in field_of(row, "relevant_windows", where))
-    clips = row.get("relevant_clip_ids")
+    duration = _duration(row, where)
+    clips = int(duration / CLIP_SECONDS)
+    relevant = _relevant_clips(row, clips, where)
     return Query(
-        qid=field_of(row, "qid", where),
-        text=str(field_of(row, "query", where)),
-        video=str(field_of(row, "vid", where)),
+        qid=id_of(row, "qid", where),
+        text=_text_of(row, "query", where),
+        video=str(id_of(row, "vid", where)),
         duration_seconds=duration,
-        windows=windows,
-        marks=_marks(row, int(duration / CLIP_SECONDS), where),
-        relevant_clips=None if clips is None else tuple(clips),
+        windows=tuple(_span(window, where) for window in _list_of(row, "relevant_windows", where)),
+        marks=_marks(row, relevant, clips, where),
+        relevant_clips=relevant,
     )
 
 
@@ -213,16 +305,21 @@ def load_qvhighlights(path: Path) -> Dataset:
     return Dataset("QVHighlights", path, _queries_by_line(path, _qvhighlights_query))
 
 
-_CHARADES_LINE = re.compile(r"(?P<video>\S+)\s+(?P<start>[\d.]+)\s+(?P<end>[\d.]+)\s*##(?P<text>.*)")
+_TIME = r"\d+\.?\d*"
+_CHARADES_LINE = re.compile(rf"(?P<video>\S+)\s+(?P<start>{_TIME})\s+(?P<end>{_TIME})\s*##(?P<text>.*)")
 
 
 def _charades_lengths(annotations: Path) -> dict[str, float]:
     """Video lengths from the ``Charades*.csv`` beside the annotations; {} where there is none."""
     lengths: dict[str, float] = {}
     for table in sorted(annotations.parent.glob("Charades*.csv")):
-        for row in csv.DictReader(read_lines(table)):
-            if row.get("id") and row.get("length"):
-                lengths[row["id"]] = float(row["length"])
+        rows = csv.DictReader(read_lines(table))
+        for row in rows:
+            if not row.get("id") or not row.get("length"):
+                continue
+            if not re.fullmatch(_TIME, row["length"].strip()):
+                raise InputError(f"{table}, line {rows.line_num}: the length {row['length']!r} is not a number")
+            lengths[row["id"]] = float(row["length"])
     return lengths
 
 
@@ -259,33 +356,36 @@ def load_activitynet_captions(path: Path) -> Dataset:
     A few of its timestamps run past the video or backwards: they are cut at the end and put in order, and
     what is then empty is left out. The id is the video's name, ``#`` and the sentence's place.
     """
-    try:
-        videos = json.loads("\n".join(read_lines(path)))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
-    if not isinstance(videos, dict):
-        raise InputError(f"{path}: expected an object that maps videos to their captions")
-    queries = []
-    for video, row in videos.items():
-        where = f"{path}, video {video}"
-        duration = _seconds(field_of(row, "duration", where), where)
-        spans, sentences = field_of(row, "timestamps", where), field_of(row, "sentences", where)
-        if len(spans) != len(sentences):
-            raise InputError(f"{where}: {len(spans)} timestamps but {len(sentences)} sentences")
-        for place, (span, text) in enumerate(zip(spans, sentences, strict=True)):
-            start, end = sorted(min(_seconds(t, where), duration) for t in span)
-            if end > start:
-                queries.append(Query(f"{video}#{place}", text.strip(), video, duration, ((start, end),)))
+    videos = _object(_json("\n".join(read_lines(path)), path), str(path))
+    queries = [
+        query
+        for video, captions in videos.items()
+        for query in _activitynet_queries(video, captions, f"{path}, video {video}")
+    ]
     return Dataset("ActivityNet Captions", path, tuple(queries))
+
+
+def _activitynet_queries(video: str, captions: Any, where: str) -> Iterator[Query]:
+    row = _object(captions, where)
+    duration = _duration(row, where)
+    spans, sentences = _list_of(row, "timestamps", where), _list_of(row, "sentences", where)
+    if len(spans) != len(sentences):
+        raise InputError(f"{where}: {len(spans)} timestamps but {len(sentences)} sentences")
+    for place, (span, text) in enumerate(zip(spans, sentences, strict=True)):
+        if not isinstance(text, str):
+            raise InputError(f"{where}: the sentence {short(text)} is not a text")
+        start, end = sorted(min(t, duration) for t in _times(span, where))
+        if end > start:
+            yield Query(f"{video}#{place}", text.strip(), video, duration, ((start, end),))
 
 
 def _tvr_query(row: Mapping[str, Any], where: str) -> Query:
     start, end = _span(field_of(row, "ts", where), where)
     return Query(
-        qid=field_of(row, "desc_id", where),
-        text=str(field_of(row, "desc", where)),
-        video=str(field_of(row, "vid_name", where)),
-        duration_seconds=max(_seconds(field_of(row, "duration", where), where), end),
+        qid=id_of(row, "desc_id", where),
+        text=_text_of(row, "desc", where),
+        video=str(id_of(row, "vid_name", where)),
+        duration_seconds=max(_duration(row, where), end),
         windows=((start, end),),
     )
 

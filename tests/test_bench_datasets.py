@@ -83,6 +83,15 @@ def test_tvr_row(tmp_path: Path) -> None:
 
 
 GOOD = {"qid": 1, "query": "q", "duration": 6, "vid": "v", "relevant_windows": [[0, 2]]}
+MARKED = GOOD | {"relevant_clip_ids": [0], "saliency_scores": [[1, 2, 3]]}
+CAPTIONS = {"duration": 3, "timestamps": [[0, 1]], "sentences": ["one"]}
+
+
+def test_ids_may_be_whole_floats_and_texts_hold_any_character(tmp_path: Path) -> None:
+    path = tmp_path / "val.jsonl"
+    path.write_text(json.dumps(GOOD | {"qid": 7.0, "query": "a\u2028b"}, ensure_ascii=False), encoding="utf-8")
+    (query,) = load_dataset(path)
+    assert (query.qid, type(query.qid), query.text) == (7, int, "a\u2028b")
 
 
 @pytest.mark.parametrize(
@@ -96,10 +105,53 @@ GOOD = {"qid": 1, "query": "q", "duration": 6, "vid": "v", "relevant_windows": [
         (
             "qvhighlights",
             json.dumps(GOOD | {"relevant_clip_ids": [9], "saliency_scores": [[1, 1, 1]]}),
-            "line 1: relevant_clip_ids",
+            "line 1: relevant_clip_ids holds 9; the video has 3 clips",
         ),
+        *(
+            ("qvhighlights", json.dumps(MARKED | wrong), f"line 1: {problem}")
+            for wrong, problem in [
+                ({"qid": [1]}, "the qid [1] is neither a whole number nor a name"),
+                ({"qid": True}, "the qid true"),
+                ({"qid": 1.5}, "the qid 1.5"),
+                ({"query": None}, "the query null is not a text"),
+                ({"vid": None}, "the vid null"),
+                ({"duration": 0}, "the duration is 0 s"),
+                ({"duration": 1e300}, "the duration is 1e+300 s"),
+                ({"duration": 10**400}, f"1{'0' * 56}... is not a time"),
+                ({"relevant_windows": 3}, "relevant_windows is 3, not a list"),
+                ({"relevant_windows": [[0, 2, 9]]}, "[0, 2, 9] is not a window"),
+                ({"relevant_clip_ids": 3}, "relevant_clip_ids is 3, not a list"),
+                ({"relevant_clip_ids": [-1]}, "relevant_clip_ids holds -1"),
+                ({"relevant_clip_ids": [1.5]}, "relevant_clip_ids holds 1.5"),
+                ({"relevant_clip_ids": [-1], "saliency_scores": None}, "relevant_clip_ids holds -1"),
+                ({"relevant_clip_ids": [0, 1]}, "2 relevant_clip_ids but 1 saliency_scores"),
+                (
+                    {"relevant_clip_ids": [0, 0], "saliency_scores": [[1, 1, 1]] * 2},
+                    "relevant_clip_ids names a clip",
+                ),
+                ({"saliency_scores": 4}, "saliency_scores is 4, not a list"),
+                ({"saliency_scores": [[9, 1, 1]]}, "saliency_scores holds [9, 1, 1], expected 3 whole numbers"),
+                ({"saliency_scores": [[1, 1]]}, "saliency_scores holds [1, 1]"),
+                ({"saliency_scores": [[1.5, 1, 1]]}, "saliency_scores holds [1.5, 1, 1]"),
+            ]
+        ),
+        ("qvhighlights", "[" * 100_000, "line 1: not JSON"),
+        ("qvhighlights", "9" * 5000, "line 1: not JSON"),
         ("charades-sta", "AO8RW 0.0##x", "line 1: expected 'VIDEO start end##sentence'"),
-        ("activitynet-captions", '{"v": {"duration": 3, "timestamps": [[0, 1]], "sentences": []}}', "video v"),
+        ("charades-sta", "AO8RW 1.2.3 4##x", "line 1: expected 'VIDEO start end##sentence'"),
+        ("activitynet-captions", '{\n"v": 3 4}', "line 2: not JSON"),
+        *(
+            ("activitynet-captions", json.dumps({"v": wrong}), f"video v: {problem}")
+            for wrong, problem in [
+                (3, "expected an object {...}, found 3"),
+                (CAPTIONS | {"sentences": []}, "1 timestamps but 0 sentences"),
+                (CAPTIONS | {"sentences": [3]}, "the sentence 3 is not a text"),
+                (CAPTIONS | {"sentences": "a"}, 'sentences is "a", not a list'),
+                (CAPTIONS | {"timestamps": [1]}, "1 is not a window"),
+                (CAPTIONS | {"timestamps": [[1]]}, "[1] is not a window"),
+                (CAPTIONS | {"timestamps": [[-1, 2]]}, "-1 is not a time in seconds"),
+            ]
+        ),
         ("tvr", json.dumps({"desc_id": 1, "duration": 3, "ts": [2]}), "line 1"),
     ],
 )
@@ -110,6 +162,13 @@ def test_a_bad_file_is_named_with_its_line(tmp_path: Path, name: str, text: str,
         load_dataset(path, name)
     assert problem in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_a_bad_length_is_named_with_its_table(tmp_path: Path) -> None:
+    (tmp_path / "charades_sta_test.txt").write_text("AO8RW 0.0 6.9##x")
+    (tmp_path / "Charades_v1_test.csv").write_text("id,length\nAO8RW,long\n")
+    with pytest.raises(InputError, match=r"Charades_v1_test\.csv, line 2: the length 'long' is not a number"):
+        load_dataset(tmp_path / "charades_sta_test.txt", "charades-sta")
 
 
 def test_the_names_of_the_data_sets_are_offered() -> None:
