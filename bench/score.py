@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.datasets import Dataset, Query, field_of, load_dataset, read_jsonl
+from bench.datasets import Dataset, Query, id_of, load_dataset, read_jsonl, short
 from bench.metrics import (
     WINDOWS_PER_QUERY,
     HighlightScores,
@@ -44,16 +44,11 @@ class Prediction:
 def _numbers(value: Any, where: str) -> NDArray[np.float64]:
     try:
         array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: {_short(value)} are not numbers") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where}: {short(value)} are not numbers") from None
     if not np.isfinite(array).all():
-        raise InputError(f"{where}: {_short(value)} hold a number that is not finite")
+        raise InputError(f"{where}: {short(value)} hold a number that is not finite")
     return array
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def parse_windows(value: Any, where: str) -> NDArray[np.float64]:
@@ -70,6 +65,8 @@ def parse_windows(value: Any, where: str) -> NDArray[np.float64]:
     if widths not in ({2}, {3}):
         raise InputError(f"{where}: a predicted window is not [start, end, confidence]")
     windows = _numbers(value, f"{where}: pred_relevant_windows")
+    if windows.ndim != 2:
+        raise InputError(f"{where}: a predicted window is not [start, end, confidence]")
     if (windows[:, 1] < windows[:, 0]).any():
         bad = windows[windows[:, 1] < windows[:, 0]][0]
         raise InputError(f"{where}: the predicted window [{bad[0]:g}, {bad[1]:g}] ends before it starts")
@@ -79,9 +76,7 @@ def parse_windows(value: Any, where: str) -> NDArray[np.float64]:
 
 
 def _prediction(row: Mapping[str, Any], where: str) -> Prediction:
-    qid = field_of(row, "qid", where)
-    if isinstance(qid, bool) or not isinstance(qid, (int, str)):
-        raise InputError(f"{where}: the qid {qid!r} is neither a number nor a name")
+    qid = id_of(row, "qid", where)
     windows = parse_windows(row.get("pred_relevant_windows", []), where)
     saliency = row.get("pred_saliency_scores")
     if saliency is None:
@@ -96,8 +91,8 @@ def load_predictions(path: Path, dataset: Dataset) -> list[Prediction]:
     """Read a prediction file in the official JSON-lines format, in file order.
 
     Raises:
-        InputError: a malformed line, a query id that the ground truth does not have, or one that
-            occurs twice; names the line.
+        InputError: a malformed line, a query id that the ground truth does not have or that is about
+            another video there, or one that occurs twice; names the line.
     """
     predictions = []
     lines: dict[int | str, int] = {}
@@ -107,6 +102,12 @@ def load_predictions(path: Path, dataset: Dataset) -> list[Prediction]:
         if prediction.qid not in dataset.position:
             raise InputError(
                 f"{where}: the qid {prediction.qid!r} is not in the ground truth {dataset.source}",
+                "Is it the file of another split?",
+            )
+        video = dataset.queries[dataset.position[prediction.qid]].video
+        if row.get("vid") is not None and str(id_of(row, "vid", where)) != video:
+            raise InputError(
+                f"{where}: the qid {prediction.qid!r} is about {video}, the prediction about {row['vid']}",
                 "Is it the file of another split?",
             )
         if prediction.qid in lines:

@@ -93,13 +93,21 @@ def test_a_file_that_was_written_reads_back(truth: Dataset, tmp_path: Path) -> N
         ([{"qid": 1, "pred_relevant_windows": {}}], "line 1: pred_relevant_windows is not a list"),
         (['{"qid": 1, "pred_relevant_windows": [[0, NaN, 1]]}'], "not finite"),
         ([{"qid": 1, "pred_saliency_scores": [[1]]}], "line 1: pred_saliency_scores is not a list"),
-        ([{"qid": True}], "line 1: the qid True"),
+        ([{"qid": 1, "pred_relevant_windows": [[[1], [2], [3]]]}], "line 1: a predicted window is not"),
+        ([{"qid": 1, "pred_relevant_windows": [[0, 10**400, 1]]}], "are not numbers"),
+        ([{"qid": True}], "line 1: the qid true"),
+        ([{"qid": 1, "vid": "v2"}], "line 1: the qid 1 is about v1, the prediction about v2"),
     ],
 )
 def test_a_bad_line_is_named(truth: Dataset, tmp_path: Path, rows: list[object], problem: str) -> None:
     with pytest.raises(InputError) as error:
         load_predictions(write(tmp_path / "p.jsonl", *rows), truth)
     assert problem in str(error.value)
+
+
+def test_what_means_the_same_query_is_taken(truth: Dataset, tmp_path: Path) -> None:
+    rows = [{"qid": 1.0, "vid": "v1"}, {"qid": 2, "vid": None}, {"qid": 3}]
+    assert [p.qid for p in load_predictions(write(tmp_path / "p.jsonl", *rows), truth)] == [1, 2, 3]
 
 
 def test_windows_without_confidence_keep_their_order(truth: Dataset, tmp_path: Path) -> None:
