@@ -398,6 +398,14 @@ def test_a_failed_moment_makes_the_exit_code_1(vclip, film, tmp_path):
     assert err == "failed: 0.0-1.0 s: /away.mp4 does not exist\n"
 
 
+def test_a_format_that_cannot_hold_a_moment_stops_no_other(vclip, tmp_path):
+    fast = make_film(tmp_path / "fast.mp4", [("red", 1)], frame_rate=120)
+    (tmp_path / "m.csv").write_text(f"path,start_seconds,end_seconds\n{fast},0,0.5\n")
+    code, out, err = vclip("export", "m.csv", "cuts", "--format", "otio,premiere,fcpxml")
+    assert (code, out) == (1, "wrote cuts/moments.otio\nwrote cuts/moments.fcpxml\n")
+    assert err.startswith(f"failed: premiere: {fast} has 120 frames a second") and err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -12,6 +12,7 @@ import opentimelineio as otio
 import pytest
 
 from indexer.errors import VideoError
+from tests.fakes import make_film
 from tests.media import RECIPES, can_encode, make, make_unseekable
 from vclipper.export import ExportMoment, ExportOptions, export
 from vclipper.export.rates import KNOWN_RATES, frame_rate
@@ -308,6 +309,21 @@ def test_a_missing_source_is_left_out_and_said(films, tmp_path, format_name):
     with pytest.raises(VideoError, match=r"away\.mp4 does not exist"):
         export([gone], format_name, tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory) -> Path:
+    """A film of 120 frames a second."""
+    return make_film(tmp_path_factory.mktemp("fast") / "fast.mp4", [("red", 2)], frame_rate=120)
+
+
+@pytest.mark.parametrize("format_name", ["edl", "premiere"])
+def test_what_is_too_fast_for_time_codes_is_left_out_and_said(films, fast, read, tmp_path, format_name):
+    slow = films["29.97"]
+    done = export([ExportMoment(fast, 0, 1), ExportMoment(slow.path, 1, 2)], format_name, tmp_path)
+    assert [clip.name for clip in video_clips(read(done.files[0], format_name, slow.rate))] == [slow.path.name]
+    (failure,) = done.failed
+    assert failure.startswith(f"0.0-1.0 s: {fast} has 120 frames a second, time codes count at most 60")
 
 
 @pytest.mark.parametrize("rate", [10, Fraction(25, 2), 15, Fraction(179, 6), 240])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from indexer.errors import InputError
+from indexer.errors import InputError, VideoError
 
 if TYPE_CHECKING:
     from searcher.rank import Moment
@@ -122,16 +122,29 @@ def _demand_no_other_ending(target: str, chosen: Sequence[Format]) -> None:
 
 
 def export_all(moments: Sequence[ExportMoment], target: str, wish: Wish, to_stderr: bool = False) -> int:
-    """Write all formats, say what was written; 1 when a moment could not be exported, else 0."""
+    """Write all formats, say what was written; 1 when a moment could not be exported, else 0.
+
+    Raises:
+        InputError, VideoError: as :func:`vclipper.export.export`; of several formats, one that can hold none of the
+            moments is said and does not stop the others.
+    """
+    from indexer.discover import one_line
     from vclipper.export import export as write
     from vclipper.progress import counting_bar
 
     failed = False
     for name in wish.formats:
-        with counting_bar(name) as on_progress:
-            done = write(moments, name, target, wish.options, on_progress)
-        say_written(done, to_stderr)
-        failed |= not done.ok
+        try:
+            with counting_bar(name) as on_progress:
+                done = write(moments, name, target, wish.options, on_progress)
+        except VideoError as error:
+            if len(wish.formats) == 1:
+                raise
+            click.echo(f"failed: {name}: {one_line(str(error))}", err=True)
+            failed = True
+        else:
+            say_written(done, to_stderr)
+            failed |= not done.ok
     return int(failed)
 
 

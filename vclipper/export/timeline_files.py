@@ -36,19 +36,26 @@ def noted_cuts(moments: Sequence[ExportMoment], output: Output, options: ExportO
     return cuts
 
 
+def _timecoded_cuts(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> list[Cut]:
+    """The frames meant; a source of more frames a second than time codes count becomes a failure of ``output``."""
+    cuts = []
+    for cut in noted_cuts(moments, output, options):
+        if cut.source.rate.per_second > _FASTEST_TIMECODE:
+            fast = f"has {cut.source.rate.name} frames a second, time codes count at most {_FASTEST_TIMECODE}"
+            output.failure(cut.moment, VideoError(f"{printable(cut.source.path)} {fast}", "Use --format otio"))
+        else:
+            cuts.append(cut)
+    return cuts
+
+
 # ---- EDL
 
 
 def write_edl(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
     """CMX 3600, a file for each frame rate: an EDL counts in one only. It names picture cuts alone."""
     by_rate: dict[tuple[Fraction, bool], list[Cut]] = {}
-    for cut in noted_cuts(moments, output, options):
-        if cut.source.rate.per_second > _FASTEST_TIMECODE:
-            fast = f"has {cut.source.rate.name} frames a second, an EDL counts at most {_FASTEST_TIMECODE}"
-            error = VideoError(f"{printable(cut.source.path)} {fast}", "Use --format otio")
-            output.failure(cut.moment, error)
-        else:
-            by_rate.setdefault((cut.source.rate.per_second, cut.source.is_drop_frame), []).append(cut)
+    for cut in _timecoded_cuts(moments, output, options):
+        by_rate.setdefault((cut.source.rate.per_second, cut.source.is_drop_frame), []).append(cut)
     if len(by_rate) > 1:
         output.note("an EDL counts in one frame rate, so there is one for each rate of the videos")
     for cuts in by_rate.values():
@@ -105,8 +112,7 @@ def write_premiere(moments: Sequence[ExportMoment], output: Output, options: Exp
     """Final Cut Pro 7 XML, which Premiere Pro and DaVinci Resolve read."""
     from opentimelineio import adapters
 
-    cuts = noted_cuts(moments, output, options)
-    if cuts:
+    if cuts := _timecoded_cuts(moments, output, options):
         text = adapters.write_to_string(_premiere(cuts, options.title), "fcp_xml")
         output.text(".xml", _linked(text))
 
