@@ -19,14 +19,14 @@ from PIL import Image
 
 import vclipper.library
 from indexer.discover import path_of
-from indexer.errors import InputError
+from indexer.errors import InputError, VideoError
 from tests.fakes import load_fake, make_film, picture
+from tests.media import Recipe, make
 from vclipper import cli
 from vclipper.export import FORMATS, ExportMoment, ExportOptions, export, format_called
 from vclipper.export.destination import safe_name
 from vclipper.export.saved import read_moments
 
-LISTS = ("csv", "json", "m3u", "mpv")
 MOMENTS = [
     ExportMoment(Path("/films/a b/é,f.mp4"), 1.5, 3, 'a "dog", running', 2.3, "first\nline"),
     ExportMoment(Path("/films/x.mkv"), 100, 4000.25),
@@ -54,30 +54,11 @@ def test_a_format_is_known_by_the_ending_of_its_file_too(ending, name):
     assert format_called(ending).name == name
 
 
-def test_m3u_starts_and_stops_each_file(tmp_path):
-    lines = written(tmp_path, "m3u", pad_seconds=2).splitlines()
-    assert lines[0] == "#EXTM3U"
-    # 1.5 - 2 is before the start of the video: 0; 3 + 2 = 5
-    assert lines[2:6] == [
-        '#EXTINF:5,a "dog", running (score 2.30, first line)',
-        "#EXTVLCOPT:start-time=0.000",
-        "#EXTVLCOPT:stop-time=5.000",
-        "/films/a b/é,f.mp4",
-    ]
-
-
-def test_mpv_counts_bytes(tmp_path):
-    first, second = written(tmp_path, "mpv").splitlines()[1:]
-    # 18 characters, é is two bytes
-    assert first == '%19%/films/a b/é,f.mp4,start=1.500,length=1.500,title=%16%a "dog", running'
-    assert second == "%12%/films/x.mkv,start=100.000,length=3900.250,title=%1%x"
-
-
-@pytest.mark.parametrize("name", LISTS)
-def test_a_file_or_a_folder_can_be_the_target(tmp_path, name):
-    suffix = FORMATS[name].suffix
-    assert export(MOMENTS, name, tmp_path / f"mine{suffix}").files == (tmp_path / f"mine{suffix}",)
-    assert export(MOMENTS, name, tmp_path / "dir", ExportOptions(title="a/b: c")).files == (
+@pytest.mark.parametrize("name", ["csv", "json", "m3u", "mpv"])
+def test_a_file_or_a_folder_can_be_the_target(film, tmp_path, name):
+    suffix, moments = FORMATS[name].suffix, [ExportMoment(film, 1, 2)]
+    assert export(moments, name, tmp_path / f"mine{suffix}").files == (tmp_path / f"mine{suffix}",)
+    assert export(moments, name, tmp_path / "dir", ExportOptions(title="a/b: c")).files == (
         tmp_path / "dir" / f"a_b_ c{suffix}",
     )
 
@@ -124,13 +105,71 @@ def test_times_that_are_no_stretch_are_refused(times):
         ExportMoment(Path("a.mp4"), *times)
 
 
-# ---- pages and chapters
+@pytest.mark.parametrize("format_name", ["csv", "json", "html"])
+def test_formats_without_padding_say_so(tmp_path, format_name):
+    done = export([MOMENTS[0]], format_name, tmp_path, ExportOptions(pad_seconds=1))
+    assert f"{format_name} has the moments as they are, without padding" in done.notes
+
+
+# ---- playlists, pages and chapters
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("films") / "<b>'quoted' & more"
     return make_film(folder / "a=b; #1.mp4", [("red", 2), ("blue", 3)])
+
+
+def test_m3u_starts_and_stops_each_file(film, tmp_path):
+    moments = [ExportMoment(film, 1.5, 3, 'a "dog", running', 2.3, "first\nline"), ExportMoment(film, 4, 4.5)]
+    lines = written(tmp_path, "m3u", moments, pad_seconds=1).splitlines()
+    assert lines[0] == "#EXTM3U"
+    assert lines[2:6] == [
+        '#EXTINF:4,a "dog", running (score 2.30, first line)',
+        "#EXTVLCOPT:start-time=0.500",
+        "#EXTVLCOPT:stop-time=4.000",
+        str(film),
+    ]
+    # 4.5 + 1 is behind the end of the video: 5
+    assert lines[7:9] == ["#EXTVLCOPT:start-time=3.000", "#EXTVLCOPT:stop-time=5.000"]
+
+
+def test_mpv_counts_bytes(film, tmp_path):
+    path = tmp_path / "é,f.mp4"
+    path.write_bytes(film.read_bytes())
+    _, line = written(tmp_path, "mpv", [ExportMoment(path, 1.5, 3, 'a "dog", running')]).splitlines()
+    # é is two bytes
+    assert line == f'%{len(str(path)) + 1}%{path},start=1.500,length=1.500,title=%16%a "dog", running'
+
+
+@pytest.mark.parametrize("format_name", ["m3u", "mpv", "ffmetadata", "vtt"])
+def test_players_are_sent_to_nothing_that_is_not_there(film, tmp_path, format_name):
+    moments = [ExportMoment(film, 4, 5), ExportMoment(film, 400, 900), ExportMoment(tmp_path / "away.mp4", 0, 1)]
+    done = export(moments, format_name, tmp_path / "out", ExportOptions(pad_seconds=100))
+    text = done.files[0].read_text(encoding="utf-8")
+    assert re.search("stop-time=5.000|start=0.000,length=5.000|END=5000\n|--> 00:00:05.000", text)
+    assert done.failed == (
+        f"400.0-900.0 s: {film} has nothing at 400.0 s",
+        f"0.0-1.0 s: {tmp_path / 'away.mp4'} does not exist",
+    )
+    with pytest.raises(VideoError, match="has nothing at"):
+        export(moments[1:], format_name, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+@pytest.mark.parametrize("format_name", ["m3u", "mpv", "ffmetadata", "vtt"])
+def test_players_find_the_frame_where_sound_begins_before_picture(tmp_path, suffix, format_name):
+    # 25 frames a second, the first of them at 38 / 25 = 1.52 s; sound from about 0.02 s on
+    recipe = Recipe(suffix=suffix, start_ticks=38, audio_seconds=9, width=64, height=48)
+    path = make(tmp_path / f"late{suffix}", recipe).path
+    text = written(tmp_path, format_name, [ExportMoment(path, 5.01, 7)])
+    (told,) = re.findall(r"(?:start-time=|start=|START=|^00:00:)([\d.]+)", text, re.MULTILINE)
+    told_seconds = float(told) / (1000 if format_name == "ffmetadata" else 1)
+    with av.open(str(path)) as container:
+        start = 0 if format_name == "mpv" else container.start_time / 1_000_000  # mpv takes the file's own times
+        times = (float(frame.time) - start for frame in container.decode(video=0))
+        assert next(number for number, seconds in enumerate(times) if seconds >= told_seconds) == 125  # 5 × 25
 
 
 def test_the_contact_sheet_stands_alone_and_escapes_everything(film, tmp_path):
@@ -165,11 +204,13 @@ def test_chapters_for_ffmpeg(film, tmp_path):
 
 
 def test_chapters_as_webvtt(film, tmp_path):
-    other = ExportMoment(Path("/elsewhere/a=b; #1.mp4"), 3600.5, 3601, "x --> y")
+    # three frames, at 0, 3600.52 and 3601.04 s
+    long = make(tmp_path / film.name, Recipe(frame_ticks=(0, 90013, 90026), width=64, height=48)).path
+    other = ExportMoment(long, 3600.7, 3601.04, "x --> y")
     done = export([ExportMoment(film, 1, 2, "a & b", 1), other], "vtt", tmp_path)
     assert [file.name for file in done.files] == ["a=b; #1.vtt", "a=b; #1-2.vtt"]
     assert done.files[0].read_text() == "WEBVTT\n\n1\n00:00:01.000 --> 00:00:02.000\na &amp; b (score 1.00)\n"
-    assert "01:00:00.500 --> 01:00:01.000\nx --&gt; y" in done.files[1].read_text()
+    assert "01:00:00.520 --> 01:00:01.040\nx --&gt; y" in done.files[1].read_text()
 
 
 # ---- names
@@ -191,8 +232,9 @@ ODD_NAMES = (b"two\nlines.mp4", b"a\tb  c.mp4 ", b"b\xffd.mp4", b"quo\"te's.mp4"
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_names_in_playlists_are_found_again(tmp_path, name):
+def test_odd_names_in_playlists_are_found_again(film, tmp_path, name):
     path = tmp_path / os.fsdecode(name)
+    path.write_bytes(film.read_bytes())
     (playlist,) = export([ExportMoment(path, 1, 2), ExportMoment(path, 3, 4)], "m3u", tmp_path / "out").files
     lines = playlist.read_text(encoding="utf-8").split("\n")
     assert [line[:8] for line in lines[2:5]] == ["#EXTINF:", "#EXTVLCO", "#EXTVLCO"]

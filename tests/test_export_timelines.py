@@ -337,6 +337,11 @@ def test_rates_that_editing_programs_do_not_know(rate):
     assert all(start - 2e-3 <= place / counted.per_second for start, place in zip(starts, places, strict=True))
 
 
+def test_frames_may_be_held_for_hours():
+    # no known rate is as slow as a frame in 2 h: counted at the slowest one
+    assert frame_rate([0.0, 7200.0, 14400.0], []).per_second == KNOWN_RATES[0]
+
+
 @pytest.mark.parametrize("rate", KNOWN_RATES, ids=str)
 def test_known_rates_are_known_whatever_the_header_rounds(rate):
     starts = [round(float(k / rate), 3) for k in range(300)]

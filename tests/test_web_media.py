@@ -161,6 +161,20 @@ def test_lists_name_videos_that_are_away_and_clips_need_them(client, ids):
     assert refused.json()["error"]["hint"]
 
 
+def test_lists_for_players_need_the_video_and_the_stretch(client, ids):
+    away = client.post(f"{API}/export", json=body(ids, "gone.mp4", format="m3u"))
+    assert away.status_code == 404
+    behind = body(ids, "plain.mp4", format="m3u")
+    behind["moments"][0] |= {"start_seconds": 400, "end_seconds": 900}  # of a film of 10 s
+    assert client.post(f"{API}/export", json=behind).status_code == 422
+
+
+def test_formats_tell_which_options_they_know(client):
+    options = {one["name"]: one["options"] for one in client.get(f"{API}/export/formats").json()}
+    assert options["clips"] == ["pad_seconds", "exact"]
+    assert (options["m3u"], options["csv"]) == (["pad_seconds"], [])
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -58,6 +58,8 @@ def export(
     moments = [replace(moment, path=moment.path.absolute()) for moment in moments]
     sources = [moment.path for moment in moments]
     output = Output.at(Path(target), chosen.suffix, options, sources, on_progress)
+    if options.pad_seconds and "pad_seconds" not in chosen.options:
+        output.note(f"{chosen.name} has the moments as they are, without padding")
     if unchanged := [moment for moment in moments if _is_unchanged(moment, output, options.footage)]:
         chosen.write(unchanged, output, options)
     return output.finished()

@@ -10,15 +10,15 @@ from pathlib import Path
 from indexer.discover import printable
 from vclipper.export.destination import Output, safe_name
 from vclipper.export.moment import ExportMoment, ExportOptions
-from vclipper.export.players import padded
+from vclipper.export.source import Cut, cuts_of
 
 Chapter = tuple[int, int, ExportMoment]
-"""Start and end in milliseconds."""
+"""Start and end in milliseconds from the file's start."""
 
 
 def write_ffmetadata(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
     """``ffmpeg -i film.mp4 -i film.ffmeta -map_metadata 1 -codec copy out.mp4`` puts the chapters into a film."""
-    for path, chapters in _by_video(moments, options):
+    for path, chapters in _by_video(cuts_of(moments, output, options)):
         lines = [";FFMETADATA1", f"title={_escaped(printable(Path(path.stem)))}"]
         for start, end, moment in chapters:
             title = _escaped(_title(moment))
@@ -28,7 +28,7 @@ def write_ffmetadata(moments: Sequence[ExportMoment], output: Output, options: E
 
 def write_vtt(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
     """WebVTT, for ``<track kind="chapters">`` of web pages and for players."""
-    for path, chapters in _by_video(moments, options):
+    for path, chapters in _by_video(cuts_of(moments, output, options)):
         cues = [
             f"{number}\n{_clock(start)} --> {_clock(end)}\n{html.escape(_title(moment), quote=False)}"
             for number, (start, end, moment) in enumerate(chapters, 1)
@@ -36,21 +36,20 @@ def write_vtt(moments: Sequence[ExportMoment], output: Output, options: ExportOp
         output.text(".vtt", "\n\n".join(["WEBVTT", *cues]) + "\n", safe_name(path.stem))
 
 
-def _by_video(moments: Sequence[ExportMoment], options: ExportOptions) -> Iterator[tuple[Path, list[Chapter]]]:
+def _by_video(cuts: Sequence[Cut]) -> Iterator[tuple[Path, list[Chapter]]]:
     """The chapters of each video by time; one ends where the next begins, as players want it."""
-    grouped: dict[Path, list[ExportMoment]] = {}
-    for moment in moments:
-        grouped.setdefault(moment.path, []).append(moment)
+    grouped: dict[Path, list[Cut]] = {}
+    for cut in cuts:
+        grouped.setdefault(cut.source.path, []).append(cut)
     for path, some in grouped.items():
-        timed = sorted(((*padded(moment, options), moment) for moment in some), key=lambda one: one[:2])
-        starts = [round(1000 * start) for start, _, _ in timed]
-        ends = [round(1000 * end) for _, end, _ in timed]
-        nexts = [*starts[1:], max(ends)]
+        placed = ((*cut.milliseconds_from(cut.source.lead_seconds), cut.moment) for cut in some)
+        timed = sorted(placed, key=lambda one: one[:2])
+        nexts = [*(start for start, _, _ in timed[1:]), max(end for _, end, _ in timed)]
         yield (
             path,
             [
                 (start, max(start + 1, min(end, after)), moment)
-                for start, end, after, (_, _, moment) in zip(starts, ends, nexts, timed, strict=True)
+                for (start, end, moment), after in zip(timed, nexts, strict=True)
             ],
         )
 

@@ -8,20 +8,23 @@ from pathlib import Path
 from indexer.discover import one_line, printable
 from vclipper.export.destination import Output
 from vclipper.export.moment import ExportMoment, ExportOptions
+from vclipper.export.source import cuts_of
 
 
 def write_m3u(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
     """Extended M3U in UTF-8 with VLC's options for start and stop; other players play whole files."""
     lines = ["#EXTM3U", f"#PLAYLIST:{_line(options.title)}"]
-    for moment in moments:
-        start, end = padded(moment, options)
+    cuts = cuts_of(moments, output, options)
+    for cut in cuts:
+        moment, (start, end) = cut.moment, cut.milliseconds_from(cut.source.lead_seconds)
         lines += [
-            f"#EXTINF:{end - start:.0f},{_line(f'{moment.label} ({moment.comment})')}",
-            f"#EXTVLCOPT:start-time={start:.3f}",
-            f"#EXTVLCOPT:stop-time={end:.3f}",
+            f"#EXTINF:{(end - start) / 1000:.0f},{_line(f'{moment.label} ({moment.comment})')}",
+            f"#EXTVLCOPT:start-time={start / 1000:.3f}",
+            f"#EXTVLCOPT:stop-time={end / 1000:.3f}",
             _place(moment.path),
         ]
-    output.text(".m3u8", "\n".join(lines) + "\n")
+    if cuts:
+        output.text(".m3u8", "\n".join(lines) + "\n")
 
 
 def _place(path: Path) -> str:
@@ -31,20 +34,20 @@ def _place(path: Path) -> str:
 
 
 def write_mpv(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
-    """mpv's EDL: one virtual film of all moments, each a chapter. Names are counted in bytes, never escaped."""
+    """mpv's EDL: one virtual film of all moments, each a chapter. Names are counted in bytes, never escaped.
+
+    Its times are those of the file's own clock, which need not begin at zero: mpv's demux_edl takes them as they are.
+    """
     lines = ["# mpv EDL v0"]
-    for moment in moments:
-        start, end = padded(moment, options)
+    cuts = cuts_of(moments, output, options)
+    for cut in cuts:
+        start, end = cut.milliseconds_from(cut.source.clock_seconds)
         lines.append(
-            f"{_counted(printable(moment.path))},start={start:.3f},length={end - start:.3f},"
-            f"title={_counted(_line(moment.label))}"
+            f"{_counted(printable(cut.source.path))},start={start / 1000:.3f},length={(end - start) / 1000:.3f},"
+            f"title={_counted(_line(cut.moment.label))}"
         )
-    output.text(".mpv.edl", "\n".join(lines) + "\n")
-
-
-def padded(moment: ExportMoment, options: ExportOptions) -> tuple[float, float]:
-    """Start and end in seconds with handles, never before the video's start."""
-    return max(0.0, moment.start_seconds - options.pad_seconds), moment.end_seconds + options.pad_seconds
+    if cuts:
+        output.text(".mpv.edl", "\n".join(lines) + "\n")
 
 
 def _counted(text: str) -> str:

@@ -14,6 +14,7 @@ DROP_RATES = (Fraction(30000, 1001), Fraction(60000, 1001))
 """Rates for which drop-frame time codes exist."""
 _SAME = 2e-4
 """Headers round rates; 29.97 and 30 differ five times as much."""
+_SLOWEST = Fraction(1, 1001)
 _NEAR_FRAMES = 0.2
 _GRID_SLACK_SECONDS = 1.1e-3
 """Containers round to 1 ms."""
@@ -65,11 +66,16 @@ def frame_rate(starts_seconds: Sequence[float], told: Iterable[Fraction | None])
     candidates = [_snapped(rate) for rate in told if rate and 1 <= rate <= 1000]
     if len(starts_seconds) > 1:
         mean_step = (starts_seconds[-1] - starts_seconds[0]) / (len(starts_seconds) - 1)
-        candidates += [_snapped(Fraction(1 / mean_step).limit_denominator(1001))] if mean_step > 0 else []
+        candidates += [_spaced(mean_step)] if mean_step > 0 else []
     for rate in candidates:
         if _all_on_grid(starts_seconds, rate):
             return _known(rate)
     return FrameRate(_nearest(_usual(starts_seconds, candidates)), False, "variable")
+
+
+def _spaced(step_seconds: float) -> Fraction:
+    """The rate of frames so far apart; never zero, whatever a frame is held."""
+    return _snapped(max(_SLOWEST, Fraction(1 / step_seconds).limit_denominator(_SLOWEST.denominator)))
 
 
 def _snapped(rate: Fraction) -> Fraction:
@@ -98,5 +104,5 @@ def _usual(starts_seconds: Sequence[float], candidates: Sequence[Fraction]) -> F
     """The commonest spacing as a rate."""
     steps = sorted(b - a for a, b in itertools.pairwise(starts_seconds) if b > a)
     if steps:
-        return _snapped(Fraction(1 / steps[len(steps) // 2]).limit_denominator(1001))
+        return _spaced(steps[len(steps) // 2])
     return candidates[0] if candidates else Fraction(25)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from indexer.container import DECODE_TIME_CONTAINERS
 from indexer.discover import printable
 from indexer.errors import VideoError
 from vclipper.export.destination import Output
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from indexer.video_types import VideoInfo
 
 _SLACK_SECONDS = 1e-3
+_ROUNDING = 1e-3
+"""Sums of binary fractions may lie just below the whole number meant."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Source:
         start_timecode: what the file calls its first frame, such as ``01:00:00;00``; empty where it does not.
         audio_streams: which of the file's streams are sound. audio_channels: of each of them.
         time_base: in which the file counts the picture's times, in seconds.
+        clock_seconds: what the file's own clock says at the first frame shown.
+        lead_seconds: from the start of the file's first stream, be it sound, to the first frame shown.
         footage: where the file is read.
     """
 
@@ -46,6 +52,8 @@ class Source:
     audio_streams: tuple[int, ...] = ()
     audio_channels: tuple[int, ...] = ()
     time_base: Fraction = Fraction(1, 90_000)
+    clock_seconds: float = 0.0
+    lead_seconds: float = 0.0
     footage: Footage = field(default_factory=Footage)
 
     def open(self, stack: contextlib.ExitStack) -> Any:
@@ -100,6 +108,15 @@ class Cut:
         """The same without padding."""
         first = self.source.rate.frame(self.moment_first_seconds)
         return first, max(first + 1, self.source.rate.frame(self.moment_stop_seconds))
+
+
+    def milliseconds_from(self, zero_seconds: float) -> tuple[int, int]:
+        """Start and end where the source's first frame is at ``zero_seconds``.
+
+        Rounded down: a player that jumps there shows the frame that begins next.
+        """
+        first, stop = (zero_seconds + seconds for seconds in (self.first_seconds, self.stop_seconds))
+        return math.floor(1000 * first + _ROUNDING), math.floor(1000 * stop + _ROUNDING)
 
 
 def cuts_of(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> list[Cut]:
@@ -169,6 +186,7 @@ def _source(path: Path, info: VideoInfo, container: Any, stream: Any, reader: Fr
     head = reader.head()
     told = [stream.guessed_rate, stream.average_rate, stream.base_rate]
     rate = frame_rate(head.gapless_seconds, [Fraction(r) if r else None for r in told])
+    clock, lead = _clock_and_lead(info, container)
     return Source(
         path=path,
         info=info,
@@ -177,6 +195,8 @@ def _source(path: Path, info: VideoInfo, container: Any, stream: Any, reader: Fr
         start_timecode=_start_timecode(container, stream),
         audio_streams=tuple(audio.index for audio in container.streams.audio),
         time_base=Fraction(stream.time_base),
+        clock_seconds=clock,
+        lead_seconds=lead,
         audio_channels=tuple(audio.codec_context.channels for audio in container.streams.audio),
     )
 
@@ -186,6 +206,14 @@ def _duration(info: VideoInfo, head: Stretch, reader: FrameReader, step_seconds:
     if head.reaches_end:
         return head.end_seconds(step_seconds)
     return info.duration_seconds or reader.everything().end_seconds(step_seconds)
+
+
+def _clock_and_lead(info: VideoInfo, container: Any) -> tuple[float, float]:
+    """When the first frame is shown: on the file's own clock, and after the start of the file's first stream."""
+    stamp = info.first_stamp_seconds
+    if stamp is None or info.container in DECODE_TIME_CONTAINERS:  # no clock, so all streams begin together
+        return 0.0, 0.0
+    return stamp, 0.0 if container.start_time is None else max(0.0, stamp - container.start_time / 1_000_000)
 
 
 def _start_timecode(container: Any, stream: Any) -> str:

@@ -46,7 +46,7 @@ def formats() -> list[ExportFormat]:
             label=_label(one.name),
             suffix=one.suffix,
             what=one.help,
-            options=["pad_seconds", "exact"] if one.name == "clips" else ["pad_seconds"],
+            options=list(one.options),
         )
         for one in FORMATS.values()
     ]
