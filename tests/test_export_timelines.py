@@ -67,6 +67,8 @@ def films(tmp_path_factory) -> dict[str, Film]:
         ("29.97", "01:00:00:00", 108000, False),
         # four numbers a minute: 216000 - 4 * 54 = 215784
         ("59.94", "01:00:00;00", 215784, True),
+        # there is no drop-frame at 30: every number counts
+        ("30", "01:00:00;00", 108000, False),
         # 10 h = 36000 s at 25, and 5 frames
         ("25", "10:00:00:05", 900005, False),
     ):
@@ -84,6 +86,7 @@ NAMES = [
     "29.97 df with time code",
     "29.97 ndf with time code",
     "59.94 df with time code",
+    "30 ndf with time code",
     "25 ndf with time code",
     "variable",
 ]
@@ -242,6 +245,21 @@ def test_mixed_rates_in_one_timeline(films, read, tmp_path, format_name):
             else (stop - first) / films[name].rate
         )
         assert clip.source_range.duration.to_seconds() == pytest.approx(float(lasts), abs=0.5 / 25)
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_a_time_code_that_does_not_exist_is_said(films, tmp_path, format_name):
+    # a tag says what it will: frame 40 of a second that has 25
+    with av.open(str(films["25"].path)) as given, av.open(str(tmp_path / "odd.mkv"), "w") as made:
+        copied = made.add_stream_from_template(given.streams.video[0], opaque=True)
+        made.metadata["timecode"] = "01:00:00:40"
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = copied
+                made.mux(packet)
+    done = export([ExportMoment(tmp_path / "odd.mkv", 1, 2)], format_name, tmp_path)
+    told = "odd.mkv: its time code 01:00:00:40 is none at 25 frames a second; its frames are counted from 00:00:00:00"
+    assert done.notes == (told,)
 
 
 @pytest.mark.parametrize("format_name", FORMATS)

@@ -33,14 +33,22 @@ def start_frame(rate: FrameRate, is_drop_frame: bool) -> int:
 
 def first_frame(source: Source) -> int:
     """The number that a source's time code gives its first frame; 0 where it has none that can be read."""
+    return _coded_frame(source) or 0
+
+
+def has_odd_timecode(source: Source) -> bool:
+    """Whether a source has a time code that cannot be read: of a rate other than the picture's, or nonsense."""
+    return bool(source.start_timecode) and _coded_frame(source) is None
+
+
+def _coded_frame(source: Source) -> int | None:
     from opentimelineio.opentime import from_timecode
 
-    if not source.start_timecode:
-        return 0
+    code = source.start_timecode if source.is_drop_frame else source.start_timecode.replace(";", ":")
     try:
-        return int(from_timecode(source.start_timecode, float(source.rate.per_second)).value)
-    except ValueError:  # a rate other than the picture's, or nonsense
-        return 0
+        return int(from_timecode(code, float(source.rate.per_second)).value)
+    except ValueError:
+        return None
 
 
 def build(cuts: Sequence[Cut], title: str, *, whole_rates: bool = False) -> Any:

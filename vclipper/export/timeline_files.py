@@ -13,7 +13,7 @@ from indexer.errors import VideoError
 from vclipper.export.destination import Output
 from vclipper.export.moment import ExportMoment, ExportOptions
 from vclipper.export.source import Cut, Source, cuts_of
-from vclipper.export.timeline import build, first_frame, remark, start_frame, timeline_rate
+from vclipper.export.timeline import build, first_frame, has_odd_timecode, remark, start_frame, timeline_rate
 
 _MOST_EVENTS = 999
 _FASTEST_TIMECODE = 60
@@ -28,11 +28,17 @@ def write_otio(moments: Sequence[ExportMoment], output: Output, options: ExportO
 
 
 def noted_cuts(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> list[Cut]:
-    """The frames meant; sources whose frames cannot be counted exactly are noted."""
+    """The frames meant; sources whose frames cannot be counted exactly, or not as their time code says, are noted."""
     cuts = cuts_of(moments, output, options)
-    for source in {cut.source.path: cut.source for cut in cuts if not cut.source.rate.is_exact}.values():
-        counted = f"its frame rate is {source.rate.described}; frames are counted at {source.rate.name} a second"
-        output.note(f"{printable(Path(source.path.name))}: {counted}, so that ends may lie up to one frame late")
+    for cut in cuts:
+        source, rate = cut.source, cut.source.rate
+        name = printable(Path(source.path.name))
+        if not rate.is_exact:
+            counted = f"its frame rate is {rate.described}; frames are counted at {rate.name} a second"
+            output.note(f"{name}: {counted}, so that ends may lie up to one frame late")
+        if has_odd_timecode(source):
+            told = f"its time code {source.start_timecode} is none at {rate.name} frames a second"
+            output.note(f"{name}: {told}; its frames are counted from 00:00:00:00")
     return cuts
 
 
