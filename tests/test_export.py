@@ -42,7 +42,7 @@ def written(tmp_path, format_name: str, moments=MOMENTS, **options) -> str:
 def test_csv_and_json_say_the_same(tmp_path):
     as_json = json.loads(written(tmp_path, "json"))
     as_csv = list(csv.DictReader(written(tmp_path, "csv").splitlines(keepends=True)))
-    assert [{key: str(value) for key, value in row.items()} for row in as_json] == as_csv
+    assert [{key: "" if value is None else str(value) for key, value in row.items()} for row in as_json] == as_csv
     assert as_json[0]["query"] == 'a "dog", running'
     assert (as_json[1]["start_seconds"], as_json[1]["end_seconds"]) == (100, 4000.25)
 
@@ -198,7 +198,7 @@ def test_chapters_for_ffmpeg(film, tmp_path):
     chapters = av.open(str(done.files[0]), format="ffmetadata").chapters()
     # the first chapter ends where the second begins
     assert [(c["start"], c["end"], c["metadata"]["title"]) for c in chapters] == [
-        (1000, 3000, "a (score 0.00)"),
+        (1000, 3000, "a"),
         (3000, 4000, "b=1; #x\\y (score 1.00)"),
     ]
 
@@ -211,6 +211,12 @@ def test_chapters_as_webvtt(film, tmp_path):
     assert [file.name for file in done.files] == ["a=b; #1.vtt", "a=b; #1-2.vtt"]
     assert done.files[0].read_text() == "WEBVTT\n\n1\n00:00:01.000 --> 00:00:02.000\na &amp; b (score 1.00)\n"
     assert "01:00:00.520 --> 01:00:01.040\nx --&gt; y" in done.files[1].read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("clips", "mpv")])
+def test_no_score_is_not_a_score_of_zero(film, tmp_path, name):
+    rows = f"path,start_seconds,end_seconds,note\n{film},1,2,\n{film},3,4,good\n"
+    assert not re.search(r"score\W+0|,0\.0,|\(\)", written(tmp_path, name, read_moments(rows, "x")))
 
 
 # ---- names
@@ -265,6 +271,12 @@ def test_odd_names_tear_no_list_of_lines_apart(film, tmp_path, name):
     assert len(edl.splitlines()) == len(_plain_edl(film, tmp_path).splitlines())
     cues = export(moments, "vtt", tmp_path).files[0].read_text(encoding="utf-8").split("\n\n")[1:]
     assert [len(cue.strip().splitlines()) for cue in cues] == [3, 3]
+
+
+def test_an_edl_names_a_file_with_a_backslash_as_it_is(film, tmp_path):
+    path = tmp_path / "a\\b.mov"
+    path.write_bytes(film.read_bytes())
+    assert f"* FROM FILE: {path}\n" in written(tmp_path, "edl", [ExportMoment(path, 1, 2)])
 
 
 def _plain_edl(film, tmp_path) -> str:

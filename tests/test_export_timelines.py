@@ -298,6 +298,7 @@ def test_premiere_links_picture_and_sound(films, tmp_path):
     root = Xml.parse(export(moments, "premiere", tmp_path).files[0])
     items = {item.get("id"): item for item in root.iter("clipitem")}
     assert len(items) == 3 + 2 * 2  # stereo: a track for each channel; the first film is silent
+    assert {len(item.findall("rate")) for item in items.values()} == {1}
     for item in items.values():
         linked = [link.findtext("linkclipref") for link in item.findall("link")]
         assert linked in ([], [other for other in linked if other in items])

@@ -21,7 +21,7 @@ def write_ffmetadata(moments: Sequence[ExportMoment], output: Output, options: E
     for path, chapters in _by_video(cuts_of(moments, output, options)):
         lines = [";FFMETADATA1", f"title={_escaped(printable(Path(path.stem)))}"]
         for start, end, moment in chapters:
-            title = _escaped(_title(moment))
+            title = _escaped(moment.title)
             lines += ["[CHAPTER]", "TIMEBASE=1/1000", f"START={start}", f"END={end}", f"title={title}"]
         output.text(".ffmeta", "\n".join(lines) + "\n", safe_name(path.stem))
 
@@ -30,7 +30,7 @@ def write_vtt(moments: Sequence[ExportMoment], output: Output, options: ExportOp
     """WebVTT, for ``<track kind="chapters">`` of web pages and for players."""
     for path, chapters in _by_video(cuts_of(moments, output, options)):
         cues = [
-            f"{number}\n{_clock(start)} --> {_clock(end)}\n{html.escape(_title(moment), quote=False)}"
+            f"{number}\n{_clock(start)} --> {_clock(end)}\n{html.escape(moment.title, quote=False)}"
             for number, (start, end, moment) in enumerate(chapters, 1)
         ]
         output.text(".vtt", "\n\n".join(["WEBVTT", *cues]) + "\n", safe_name(path.stem))
@@ -52,10 +52,6 @@ def _by_video(cuts: Sequence[Cut]) -> Iterator[tuple[Path, list[Chapter]]]:
                 for (start, end, moment), after in zip(timed, nexts, strict=True)
             ],
         )
-
-
-def _title(moment: ExportMoment) -> str:
-    return f"{moment.label} ({moment.comment})"
 
 
 def _escaped(text: str) -> str:

@@ -95,7 +95,7 @@ def _card(rank: int, moment: ExportMoment, jpeg: bytes | None) -> str:
         f'<p class="time">{rank}. {start} – {end}</p>',
         f"<p>{_shown(moment.query)}</p>" if moment.query else "",
         f"<p>{_shown(moment.note)}</p>" if moment.note else "",
-        f'<p class="soft">score {moment.score:.2f}</p>',
+        "" if moment.score is None else f'<p class="soft">score {moment.score:.2f}</p>',
         name,
     ]
     return f'<article><div class="still">{picture}</div><div class="words">{"".join(lines)}</div></article>'

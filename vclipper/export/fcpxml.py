@@ -65,7 +65,7 @@ def _clip(cut: Cut, resources: _Resources) -> Xml.Element:
         "start": _time(zero + cut.frames[0], source.rate),
         "tcFormat": _display(source.is_drop_frame),
     }
-    Xml.SubElement(clip, "note").text = _text(f"{cut.moment.label}: {remark(cut)}")
+    Xml.SubElement(clip, "note").text = _text(": ".join(filter(None, [cut.moment.label, remark(cut)])))
     first, stop = cut.moment_frames
     Xml.SubElement(
         clip,

@@ -23,7 +23,8 @@ class ExportMoment:
         path: the video's file.
         start_seconds, end_seconds: counted from the first frame shown; the frame on screen at the end is the
             first that no longer belongs to it.
-        query: what was searched for. score: how well it answers. note: what a person wrote beside it.
+        query: what was searched for. score: how well it answers, None where that is not known.
+        note: what a person wrote beside it.
 
     Raises:
         InputError: times that are no stretch of a video.
@@ -33,7 +34,7 @@ class ExportMoment:
     start_seconds: float
     end_seconds: float
     query: str = ""
-    score: float = 0.0
+    score: float | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -59,8 +60,14 @@ class ExportMoment:
 
     @property
     def comment(self) -> str:
-        """Score and note in one line."""
-        return f"score {self.score:.2f}" + (f", {' '.join(self.note.split())}" if self.note.strip() else "")
+        """Score and note in one line, as far as there are any."""
+        score = "" if self.score is None else f"score {self.score:.2f}"
+        return ", ".join(filter(None, [score, " ".join(self.note.split())]))
+
+    @property
+    def title(self) -> str:
+        """What it is called, and in brackets the rest that is known of it."""
+        return f"{self.label} ({self.comment})" if self.comment else self.label
 
 
 @dataclass(frozen=True)

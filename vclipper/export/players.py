@@ -18,7 +18,7 @@ def write_m3u(moments: Sequence[ExportMoment], output: Output, options: ExportOp
     for cut in cuts:
         moment, (start, end) = cut.moment, cut.milliseconds_from(cut.source.lead_seconds)
         lines += [
-            f"#EXTINF:{(end - start) / 1000:.0f},{_line(f'{moment.label} ({moment.comment})')}",
+            f"#EXTINF:{(end - start) / 1000:.0f},{_line(moment.title)}",
             f"#EXTVLCOPT:start-time={start / 1000:.3f}",
             f"#EXTVLCOPT:stop-time={end / 1000:.3f}",
             _place(moment.path),

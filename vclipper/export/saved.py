@@ -49,7 +49,7 @@ def _moment(row: Any, where: str) -> ExportMoment:
             start_seconds=float(row["start_seconds"]),
             end_seconds=float(row["end_seconds"]),
             query=str(row.get("query") or ""),
-            score=float(row.get("score") or 0.0),
+            score=None if row.get("score") in (None, "") else float(row["score"]),
             note=str(row.get("note") or ""),
         )
     except KeyError as error:

@@ -35,6 +35,6 @@ def _row(moment: ExportMoment) -> dict[str, Any]:
         "start_seconds": round(moment.start_seconds, 3),
         "end_seconds": round(moment.end_seconds, 3),
         "query": moment.query,
-        "score": round(moment.score, 4),
+        "score": None if moment.score is None else round(moment.score, 4),
         "note": moment.note,
     }

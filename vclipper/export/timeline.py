@@ -146,5 +146,5 @@ def facts(cut: Cut) -> dict[str, Any]:
 def remark(cut: Cut) -> str:
     """Score and note in one line, and how the frames are counted where that is not the source's own rate."""
     rate = cut.source.rate
-    counted = "" if rate.is_own else f"; {rate.described} frame rate, counted at {rate.name}"
-    return cut.moment.comment + counted
+    counted = "" if rate.is_own else f"{rate.described} frame rate, counted at {rate.name}"
+    return "; ".join(filter(None, [cut.moment.comment, counted]))

@@ -84,7 +84,7 @@ def _edl(cuts: Sequence[Cut], title: str) -> str:
     clips, record = list(timeline.tracks[0]), start_frame(rate, is_drop_frame)
     timeline.tracks[0].insert(0, _leader(timeline))
     for clip, cut in zip(clips, cuts, strict=True):
-        clip.media_reference.target_url = one_line(cut.source.path)
+        clip.media_reference.target_url = ""  # the adapter would turn a name's \ into /
         clip.name = cut.moment.file_name
         clip.metadata["cmx_3600"] = {"reel": "AX", "comments": _comments(cut, record, clip)}
         clip.markers.clear()
@@ -103,12 +103,16 @@ def _leader(timeline: Any) -> Any:
 
 
 def _comments(cut: Cut, record: int, clip: Any) -> list[str]:
-    """A locator at the moment's first frame, and the words in full."""
+    """The file, a locator at the moment's first frame, and the words in full."""
     from opentimelineio.opentime import RationalTime, to_timecode
 
     per_second = clip.source_range.start_time.rate
     place = RationalTime(record + cut.moment_frames[0] - cut.frames[0], per_second)
-    return [f"LOC: {to_timecode(place, per_second)} GREEN   {cut.moment.label}", f"COMMENT: {remark(cut)}"]
+    return [
+        f"FROM FILE: {one_line(cut.source.path)}",
+        f"LOC: {to_timecode(place, per_second)} GREEN   {cut.moment.label}",
+        *([f"COMMENT: {words}"] if (words := remark(cut)) else []),
+    ]
 
 
 # ---- Final Cut Pro 7 XML
@@ -183,8 +187,11 @@ def _describe(clip: Any, cut: Cut, place: int, number: int) -> None:
 
 
 def _linked(text: str) -> str:
-    """The adapter leaves out the links that hold picture and sound of a clip together."""
+    """The adapter leaves out the links that hold picture and sound of a clip together, and says its rate twice."""
     root = Xml.fromstring(text)  # noqa: S314 - written above, by us
+    for item in root.iter("clipitem"):
+        for rate in item.findall("rate")[1:]:
+            item.remove(rate)
     together: dict[int, list[tuple[Xml.Element, Xml.Element]]] = {}
     for kind in ("video", "audio"):
         for number, track in enumerate(root.findall(f".//media/{kind}/track"), 1):

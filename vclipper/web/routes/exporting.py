@@ -83,7 +83,7 @@ def export_moments(service: Shared, request: ExportRequest) -> FileResponse:
 def _moment(service: Service, one: ExportedMoment) -> ExportMoment:
     video = service.video(one.video_id)
     times = one.start_seconds, one.end_seconds
-    return ExportMoment(video.readable_path(), *times, one.query, one.score or 0.0, one.note)
+    return ExportMoment(video.readable_path(), *times, one.query, one.score, one.note)
 
 
 def _packed(files: tuple[Path, ...], target: Path) -> Path:
