@@ -154,6 +154,20 @@ def test_several_clips_come_as_an_archive(client, ids):
             assert sum(1 for _ in clip.decode(video=0)) == 20  # 2 s at 10 frames a second
 
 
+@pytest.mark.parametrize(
+    ("name", "plain", "full"),
+    [
+        ("cars", 'filename="cars.csv"', None),
+        # a file's name has no / : and " anyway
+        ('Rot/Grün: "x"', 'filename="Rot_Gr_n_ _x_.csv"', "filename*=UTF-8''Rot_Gr%C3%BCn_%20_x_.csv"),
+        ("50% & co;#雪", 'filename="50_ & co_#_.csv"', "filename*=UTF-8''50%25%20%26%20co%3B%23%E9%9B%AA.csv"),
+    ],
+)
+def test_an_export_has_a_name_for_every_program(client, ids, name, plain, full):
+    answer = client.post(f"{API}/export", json=body(ids, "plain.mp4", name=name))
+    assert answer.headers["content-disposition"] == "; ".join(filter(None, ["attachment", plain, full]))
+
+
 def test_lists_name_videos_that_are_away_and_clips_need_them(client, ids):
     assert client.post(f"{API}/export", json=body(ids, "gone.mp4")).status_code == 200
     refused = client.post(f"{API}/export", json=body(ids, "gone.mp4", format="clips"))

@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
@@ -74,8 +75,10 @@ def export_moments(service: Shared, request: ExportRequest) -> FileResponse:
         raise
     return FileResponse(
         file,
-        filename=printable(Path(file.name)),
-        headers={"X-VClip-Failed": str(len(done.failed))},
+        headers={
+            "Content-Disposition": _attachment(printable(Path(file.name))),
+            "X-VClip-Failed": str(len(done.failed)),
+        },
         background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
     )
 
@@ -97,6 +100,12 @@ def _packed(files: tuple[Path, ...], target: Path) -> Path:
 def _plain(name: str) -> str:
     """A file name of letters, digits and dashes."""
     return re.sub(r"[^\w-]+", "-", name).strip("-") or "moments"
+
+
+def _attachment(name: str) -> str:
+    """The header for a file to save: the name in ASCII for programs that know no other, then as it is (RFC 6266)."""
+    plain = re.sub(r'[^ -~]|["\\%;]', "_", name)
+    return f'attachment; filename="{plain}"' + (f"; filename*=UTF-8''{quote(name, safe='')}" if plain != name else "")
 
 
 def _label(name: str) -> str:
