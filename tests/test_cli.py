@@ -197,6 +197,8 @@ def test_index_json(lib, films, vclip):
         (["search", "red", "--after", "2024-02", "--before", "2024-01"], "does not lie before"),
         (["search", "red", "--after", "soon"], "vclip: --after: 'soon' is not a date"),
         (["search", "red", "--min-length", "x"], "vclip: --min-length: 'x' is not a time"),
+        (["search", "red", "--min-length", "0:99"], "vclip: --min-length: '0:99' is not a time"),
+        (["search", "red", "--min-length", "1:60:00"], "vclip: --min-length: '1:60:00' is not a time"),
         (["search", "red", "--export", "x.otoi"], "no format's files are called x.otoi. There are ."),
         (["reindex", "--index-type", "tree"], "there is no index type 'tree'"),
         (["index", "FILMS", "--index-type", "tree"], "there is no index type 'tree'"),

@@ -313,6 +313,7 @@ def test_what_was_saved_is_read_back(tmp_path):
     [
         ("", "x holds no moments"),
         ("[]", "x holds no moments"),
+        ("{}", "x holds no moments"),
         ("[1, 2]", "x, moment 1 is no object"),
         ("[{]", "x is not JSON"),
         ("[" * 100_000, "x is not JSON"),
@@ -468,6 +469,8 @@ def test_a_format_that_cannot_hold_a_moment_stops_no_other(vclip, tmp_path):
             "'avi' is no export format. There are: clips, otio",
         ),
         (["search", "blue", "--export", "x", "--pad", "-1"], "--pad is -1"),
+        (["search", "blue", "--export", "x", "--format", ""], "'' is no export format. There are: clips, otio"),
+        (["search", "blue", "--export", "-"], "an export cannot go to standard output. Name a file or a folder"),
         (["export", "none.json", "x"], "none.json: No such file"),
         (["export", ".", "x"], ".: Is a directory"),
         (["export", "/dev/null", "x"], "/dev/null holds no moments"),

@@ -258,8 +258,8 @@ def test_a_time_code_that_does_not_exist_is_said(films, tmp_path, format_name):
                 packet.stream = copied
                 made.mux(packet)
     done = export([ExportMoment(tmp_path / "odd.mkv", 1, 2)], format_name, tmp_path)
-    told = "odd.mkv: its time code 01:00:00:40 is none at 25 frames a second; its frames are counted from 00:00:00:00"
-    assert done.notes == (told,)
+    told = "its time code 01:00:00:40 is none at 25 frames a second; its frames are counted from 00:00:00:00"
+    assert done.notes == (f"odd.mkv: {told}",)
 
 
 @pytest.mark.parametrize("format_name", FORMATS)

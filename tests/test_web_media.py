@@ -76,6 +76,14 @@ def test_a_file_that_is_away_is_offline_and_keeps_its_stills(client, ids):
     assert client.get(f"{API}/videos/{ids['gone.mp4']}/thumbnail?seconds=2").status_code == 200
 
 
+def test_there_is_no_picture_behind_the_end(client, ids):
+    address = f"{API}/videos/{ids['plain.mp4']}/thumbnail"
+    assert client.get(f"{address}?seconds=10").status_code == 200  # the film lasts 10 s
+    behind = client.get(f"{address}?seconds=1200")
+    assert behind.status_code == 422
+    assert behind.json()["error"]["message"].endswith("plain.mp4 has nothing at 1200.0 s")
+
+
 def test_a_proxy_is_made_on_demand_and_shows_the_same_pictures(client, ids):
     address = f"{API}/videos/{ids['tape.avi']}"
     before = client.get(f"{address}/playback").json()

@@ -32,7 +32,7 @@ def parse_time(time_code: str) -> float:
     Raises:
         InputError: it is none of these.
     """
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", time_code):
+    if not re.fullmatch(r"\d+(:[0-5]?\d){0,2}(\.\d+)?", time_code):
         raise InputError(f"{time_code!r} is not a time", "Write seconds, M:SS or H:MM:SS")
     seconds = 0.0
     for part in time_code.split(":"):

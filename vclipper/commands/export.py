@@ -66,11 +66,14 @@ def wish_of(
     """Check the export options, before anything is searched.
 
     Raises:
-        InputError: an unknown format, or another than the target's ending says; a padding out of bounds.
+        InputError: standard output as the target; an unknown format, or another than the target's ending says; a
+            padding out of bounds.
     """
     from vclipper.export import ExportOptions, format_called
 
-    names = tuple(name.strip() for name in formats.split(",")) if formats else (_format_of(target),)
+    if target == "-":
+        raise InputError("an export cannot go to standard output", "Name a file or a folder")
+    names = (_format_of(target),) if formats is None else tuple(name.strip() for name in formats.split(","))
     chosen = [format_called(name) for name in names]
     _demand_no_other_ending(target, chosen)
     named = title if title is not None else query.strip() or "moments"
@@ -125,27 +128,32 @@ def export_all(moments: Sequence[ExportMoment], target: str, wish: Wish, to_stde
     """Write all formats, say what was written; 1 when a moment could not be exported, else 0.
 
     Raises:
-        InputError, VideoError: as :func:`vclipper.export.export`; of several formats, one that can hold none of the
-            moments is said and does not stop the others.
+        InputError, VideoError: as :func:`vclipper.export.export`; but one of several formats that can hold none of
+            the moments is only said, and the others are written.
     """
+    is_alone = len(wish.formats) == 1
+    done = [_export_as(name, moments, target, wish, is_alone, to_stderr) for name in wish.formats]
+    return int(not all(done))
+
+
+def _export_as(
+    name: str, moments: Sequence[ExportMoment], target: str, wish: Wish, is_alone: bool, to_stderr: bool
+) -> bool:
+    """Whether every moment was exported in this format."""
     from indexer.discover import one_line
     from vclipper.export import export as write
     from vclipper.progress import counting_bar
 
-    failed = False
-    for name in wish.formats:
-        try:
-            with counting_bar(name) as on_progress:
-                done = write(moments, name, target, wish.options, on_progress)
-        except VideoError as error:
-            if len(wish.formats) == 1:
-                raise
-            click.echo(f"failed: {name}: {one_line(str(error))}", err=True)
-            failed = True
-        else:
-            say_written(done, to_stderr)
-            failed |= not done.ok
-    return int(failed)
+    try:
+        with counting_bar(name) as on_progress:
+            done = write(moments, name, target, wish.options, on_progress)
+    except VideoError as error:
+        if is_alone:
+            raise
+        click.echo(f"failed: {name}: {one_line(str(error))}", err=True)
+        return False
+    say_written(done, to_stderr)
+    return done.ok
 
 
 def export_found(

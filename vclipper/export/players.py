@@ -36,7 +36,7 @@ def _place(path: Path) -> str:
 def write_mpv(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> None:
     """mpv's EDL: one virtual film of all moments, each a chapter. Names are counted in bytes, never escaped.
 
-    Its times are those of the file's own clock, which need not begin at zero: mpv's demux_edl takes them as they are.
+    Its times are those of the file's own clock, which need not begin at zero: mpv takes them as they are.
     """
     lines = ["# mpv EDL v0"]
     cuts = cuts_of(moments, output, options)

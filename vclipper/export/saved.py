@@ -37,7 +37,7 @@ def _json_rows(text: str, name: str) -> Iterable[Any]:
         rows = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is not JSON: {error}", _HINT) from None
-    return rows if isinstance(rows, list) else [rows]
+    return rows if isinstance(rows, list) else [rows] if rows else []
 
 
 def _moment(row: Any, where: str) -> ExportMoment:

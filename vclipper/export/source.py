@@ -109,7 +109,6 @@ class Cut:
         first = self.source.rate.frame(self.moment_first_seconds)
         return first, max(first + 1, self.source.rate.frame(self.moment_stop_seconds))
 
-
     def milliseconds_from(self, zero_seconds: float) -> tuple[int, int]:
         """Start and end where the source's first frame is at ``zero_seconds``.
 

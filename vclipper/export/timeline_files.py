@@ -28,7 +28,7 @@ def write_otio(moments: Sequence[ExportMoment], output: Output, options: ExportO
 
 
 def noted_cuts(moments: Sequence[ExportMoment], output: Output, options: ExportOptions) -> list[Cut]:
-    """The frames meant; sources whose frames cannot be counted exactly, or not as their time code says, are noted."""
+    """The frames meant; sources that cannot be counted exactly, or not as their time code says, are noted."""
     cuts = cuts_of(moments, output, options)
     for cut in cuts:
         source, rate = cut.source, cut.source.rate

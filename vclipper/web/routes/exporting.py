@@ -103,9 +103,10 @@ def _plain(name: str) -> str:
 
 
 def _attachment(name: str) -> str:
-    """The header for a file to save: the name in ASCII for programs that know no other, then as it is (RFC 6266)."""
+    """The header for a file to save: its name in ASCII, which all programs know, then as it is (RFC 6266)."""
     plain = re.sub(r'[^ -~]|["\\%;]', "_", name)
-    return f'attachment; filename="{plain}"' + (f"; filename*=UTF-8''{quote(name, safe='')}" if plain != name else "")
+    full = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{full}'
 
 
 def _label(name: str) -> str:

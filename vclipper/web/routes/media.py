@@ -7,6 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from indexer.catalogue import VideoRow
+from indexer.discover import printable
+from indexer.errors import VideoError
 from vclipper.web.ranges import file_response
 from vclipper.web.routes import Shared
 from vclipper.web.schemas import MAX_SECONDS, VideoId
@@ -17,6 +19,8 @@ router = APIRouter(tags=["media"])
 bytes_router = APIRouter(tags=["media"])
 
 _A_DAY = "private, max-age=86400"
+_GRACE_SECONDS = 1.0
+"""Players' clocks run a little past the end."""
 
 
 @router.get("/videos/{video_id}/thumbnail", response_class=Response)
@@ -28,6 +32,9 @@ def thumbnail(
 ) -> Response:
     """The picture that a video shows at a time, as a JPEG: one made at indexing, or else decoded now."""
     video = service.video(video_id)
+    if seconds > video.duration_seconds + _GRACE_SECONDS:
+        hint = f"It lasts {video.duration_seconds:.1f} s"
+        raise VideoError(f"{printable(video.path)} has nothing at {seconds:.1f} s", hint)
     if kept := service.library.thumbnail(video.video_id, seconds):
         return Response(kept, media_type="image/jpeg", headers={"Cache-Control": _A_DAY})
     key = (video.video_id, round(seconds, 2), width)
