@@ -99,7 +99,7 @@ _SMALLEST, _LARGEST = 1e-15, 1e15
 
 
 def _read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
-    """Arrays of an .npz file, all of them where none is named.
+    """These arrays of an .npz file.
 
     Each is read whole before it is parsed: only then is its checksum looked at.
 
@@ -113,9 +113,7 @@ def _read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
             for name in names:
                 if name not in there:
                     raise InputError(f"{path} has no array {name!r}, only {', '.join(there) or 'none'}")
-            return {
-                name: np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy"))) for name in names or there
-            }
+            return {name: np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy"))) for name in names}
     except (FileNotFoundError, InputError):
         raise
     except Exception as error:  # of a damaged file zipfile and NumPy raise almost anything
@@ -289,6 +287,13 @@ def cache_path(cache: Path, dataset: Dataset, *state: str) -> Path:
     return cache / f"curves-{digest.hexdigest()[:24]}.npz"
 
 
+#: The arrays of a file of curves.
+_STORED = (
+    *("places", "counts", "similarity", "following", "period", "duration"),
+    *("video_of_curve", "video_counts", "vectors", "missing", "source"),
+)
+
+
 def save_curves(path: Path, curve_set: CurveSet) -> None:
     """Write a curve set as one .npz file, whole or not at all; any number of processes may do so at once."""
     nothing = [np.zeros(0, dtype=np.float32)]
@@ -337,7 +342,7 @@ def read_curves(path: Path, dataset: Dataset) -> CurveSet:
         FileNotFoundError: there is no such file.
         InputError: it is damaged.
     """
-    arrays = _read_arrays(path)
+    arrays = _read_arrays(path, *_STORED)
     ends = np.cumsum(arrays["counts"])
     similarity = np.split(arrays["similarity"], ends[:-1])
     following = np.split(arrays["following"], np.cumsum(arrays["counts"] - 1)[:-1])

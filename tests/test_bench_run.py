@@ -115,7 +115,10 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+EMPTY_ARCHIVE = b"PK\x05\x06" + bytes(18)
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE.values(), lambda data: EMPTY_ARCHIVE], ids=[*DAMAGE, "nothing in it"])
 def test_a_damaged_cache_file_is_made_anew(
     small: CurveSet, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
