@@ -6,7 +6,7 @@
     sum   := [ "-" ] term { ( "+" | "-" ) term }
     term  := [ NUMBER ":" ] ( "quoted words" | picture file | words )
 
-TIME is ``30``, ``30 s``, ``2 min`` or ``0:30``. A query without quotes and operators is just words. ``+`` and ``-`` stand between blanks; a picture is a
+NUMBER is a plain one from 0.001 to 1000: ``2`` or ``0.5``. TIME is ``30``, ``30 s``, ``2 min`` or ``0:30``. A query without quotes and operators is just words. ``+`` and ``-`` stand between blanks; a picture is a
 name with a picture's suffix or one that starts with ``./``, ``../``, ``/`` or ``~/``, or ``image:ID``, one that was
 uploaded (:mod:`vclipper.web`). ``then`` and ``within`` count as such only after a quoted term or a picture.
 
@@ -31,6 +31,9 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".
 _UPLOADED = re.compile(r"image:[0-9a-f]{16}")
 _QUOTES = {'"': '"', "“": "”", "„": "“"}
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?)\s*:(?!\d|//)\s*")
+_WEIGHTS = (0.001, 1000.0)
+#: What somebody means for a weight who writes a sign, a comma, an exponent or two of them.
+_NO_WEIGHT = re.compile(r"[+-]?[\d.,]+(?:e[+-]?\d+)?\s*:(?!\d|//)", re.IGNORECASE)
 _OPERATOR = re.compile(r"\s+([+-])(?=\s|$)")
 _THEN = re.compile(r"\s+then(?=\s|$)", re.IGNORECASE)
 _WITHIN = re.compile(r"\s+within(?=\s|$)\s*", re.IGNORECASE)
@@ -87,7 +90,7 @@ def embed(terms: tuple[Term, ...], embed_term: Callable[[Term], Float32]) -> Flo
         InputError: the terms cancel each other out.
     """
     total = np.stack([term.weight * embed_term(term) for term in terms]).sum(axis=0)
-    if np.linalg.norm(total) < 1e-6:
+    if np.linalg.norm(total) < 1e-6 * sum(abs(term.weight) for term in terms):
         raise InputError("the terms of the query cancel each other out", "Change a weight")
     return unit(total)
 
@@ -136,10 +139,7 @@ class _Reader:
 
     def _term(self, sign: float) -> Term:
         self._take(re.compile(r"\s+"))
-        weight = self._take(_WEIGHT)
-        factor = float(weight.group(1)) if weight else 1.0
-        if factor == 0:
-            raise self._error("a weight of 0 says nothing", self._at)
+        factor = self._weight()
         if self._at >= len(self._text):
             raise self._error("words or a picture are missing", self._at)
         if re.match(r"[+-](?=\s|$)", self._text[self._at :]):
@@ -148,6 +148,15 @@ class _Reader:
             return Term(self._quoted(), False, sign * factor)
         value = self._words()
         return Term(value, _is_picture(value), sign * factor)
+
+    def _weight(self) -> float:
+        """1 where none is written."""
+        start, (low, high) = self._at, _WEIGHTS
+        written = self._take(_WEIGHT)
+        factor = float(written.group(1)) if written else 1.0
+        if _NO_WEIGHT.match(self._text, self._at) or not low <= factor <= high:
+            raise self._error(f'a weight is a plain number from {low:g} to {high:g}, as in 0.5:"snow"', start)
+        return factor
 
     def _quoted(self) -> str:
         start = self._at

@@ -29,6 +29,8 @@ from searcher.query import Query, Term, embed, parse
         ('2:golden retriever + 0.5:"a ball"', [Term("golden retriever", weight=2), Term("a ball", weight=0.5)]),
         ("a dog - 3:snow", [Term("a dog"), Term("snow", weight=-3)]),
         ("16:9 television", [Term("16:9 television")]),
+        ("-5:30 on a clock", [Term("-5:30 on a clock")]),
+        ('"-0.5: snow"', [Term("-0.5: snow")]),
         ("ball.jpg", [Term("ball.jpg", True)]),
         ('"a dog" + ./my pictures/ball', [Term("a dog"), Term("./my pictures/ball", True)]),
         ("~/ball.PNG - 0.5:snow", [Term("~/ball.PNG", True), Term("snow", weight=-0.5)]),
@@ -77,7 +79,14 @@ def test_then_takes_every_way_to_write_a_time(text, seconds):
         ('"a dog" "a cat"', r"at character 9: expected \+, - or then: …\"a dog\" ▸\"a cat\""),
         ('"a dog"then', "a blank is missing after the quote"),
         ('"a dog" then', "words or a picture are missing"),
-        ("0:dog", "a weight of 0"),
+        ("0:dog", "at character 1: a weight is a plain number from 0.001 to 1000"),
+        ('"a" + -0.5:"snow"', "at character 7: a weight is a plain number"),
+        ('1e3:"a"', "at character 1: a weight is a plain number"),
+        ('0,5 : "a"', "a weight is a plain number"),
+        ('2:.5:"a"', "at character 1: a weight is a plain number"),
+        (f'"a" - {"9" * 44}:"b"', "at character 7: a weight is a plain number"),
+        (f'{"9" * 400}:"a"', "a weight is a plain number"),
+        ('0.0001:"a"', "a weight is a plain number"),
         ('"a" then "b" then "c"', r"at character 14: only one thing can follow another: ….* ▸then"),
         ('"a" then "b" within 30 s then "c"', r"at character 26: only one thing can follow another: ….* ▸then"),
         ('"a" then "b" within 30 s + "c"', r"at character 26: the time of within ends the query: ….* ▸\+"),
@@ -120,6 +129,15 @@ def test_embedding_is_the_weighted_sum():
     assert got.tolist() == pytest.approx([2 / 3, 1 / 3, -2 / 3])
     with pytest.raises(InputError, match="cancel each other out"):
         embed(parse("x - x").first, lambda term: np.array(axes[term.value], np.float32))
+
+
+def test_terms_cancel_each_other_out_by_their_share_of_the_weights():
+    def embedded(query: str) -> list[float]:
+        return embed(parse(query).first, lambda term: np.full(2, 0.5**0.5, np.float32)).tolist()
+
+    assert embedded("1000:x - 999:x") == pytest.approx([0.5**0.5] * 2, abs=1e-4)
+    with pytest.raises(InputError, match="cancel each other out"):  # 333.3 + 666.7 - 1000 is 3e-5 in float32
+        embedded("333.3:x + 666.7:x - 1000:x")
 
 
 def test_the_examples_in_the_docstring():
