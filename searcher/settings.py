@@ -7,8 +7,10 @@ documentation. Nothing here imports more than the standard library.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from indexer.errors import InputError, SettingError
@@ -53,31 +55,38 @@ class Knob:
     high: float | None = None
     choices: tuple[str, ...] = ()
 
-    def check(self, value: Any) -> None:
-        """Raise InputError unless ``value`` lies within the bounds or among the choices."""
+    def plain(self, value: Any) -> Any:
+        """``value`` in Python's own type: NumPy's numbers, whole floats for counts and paths are taken too.
+
+        Raises:
+            SettingError: it is neither within the bounds nor among the choices.
+        """
         if value is None and self.default is None:
-            return
+            return None
         if self.kind is bool:
             if not isinstance(value, bool):
                 raise SettingError(f"{self.name} is {value!r}, not true or false")
-            return
+            return value
         if self.choices:
             if value not in self.choices:
                 raise SettingError(f"{self.name} is {value!r}", f"Choose one of: {', '.join(self.choices)}")
-            return
-        if self.kind is str:
-            if not isinstance(value, str) or not value:
-                raise SettingError(f"{self.name} is {value!r}, not a name")
-            return
-        self._check_number(value)
+            return value
+        return self._file_name(value) if self.kind is str else self._number(value)
 
-    def _check_number(self, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    def _file_name(self, value: Any) -> str:
+        if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+            raise SettingError(f"{self.name} is {value!r}, not a name")
+        return str(os.fspath(value))
+
+    def _number(self, value: Any) -> int | float:
+        if isinstance(value, bool) or not isinstance(value, Real) or value != value:
             raise SettingError(f"{self.name} is {value!r}, not a number")
-        if self.kind is int and value != int(value):
-            raise SettingError(f"{self.name} is {value!r}, not a whole number")
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
-            raise SettingError(f"{self.name} is {value:g}", f"It must lie between {self.low} and {self.high}")
+            raise SettingError(f"{self.name} is {value}", f"It must lie between {self.low} and {self.high}")
+        if self.kind is int and value != int(value):
+            raise SettingError(f"{self.name} is {value}, not a whole number")
+        number: int | float = self.kind(value)
+        return number
 
 
 def _knob(default: Any, help: str, kind: type[Any], symbol: str = "", **bounds: Any) -> Any:  # noqa: A002
@@ -103,7 +112,7 @@ class SearchSettings:
         high=1.0,
     )
     ranker: str = _knob("fitted", "proposals: what scores the candidate windows", str, choices=RANKERS)
-    ranker_file: str | None = _knob(
+    ranker_file: str | os.PathLike[str] | None = _knob(  # noqa: RUF009 - a field
         None, "proposals: parameters of your own for the fitted ranker, a file that `vclip bench fit` wrote", str
     )
     min_confidence: float = _knob(
@@ -140,7 +149,7 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         for knob in knobs():
-            knob.check(getattr(self, knob.name))
+            object.__setattr__(self, knob.name, knob.plain(getattr(self, knob.name)))
         if self.ranker_file is not None and self.ranker != "fitted":
             raise SettingError(
                 f"ranker_file is of no use to the ranker {self.ranker!r}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,7 @@ def read_settings(path: Path, over: Mapping[str, Any] = MappingProxyType({})) ->
     """The settings of a file: bare ones, or under ``settings``, beside which tuning keeps where they are from.
 
     Args:
-        path: of the file.
+        path: of the file; a relative ``ranker_file`` in it lies beside it.
         over: settings that count in place of the file's, which may then have any value there.
 
     Raises:
@@ -35,6 +36,9 @@ def read_settings(path: Path, over: Mapping[str, Any] = MappingProxyType({})) ->
     settings = values.get("settings", values) if isinstance(values, dict) else None
     if not isinstance(settings, dict):
         raise InputError(f"{path} is not a settings file: it holds no names with values", _WRITTEN_BY)
+    if isinstance(ranker_file := settings.get("ranker_file"), str) and ranker_file:
+        beside = path.parent / os.path.expanduser(ranker_file)  # noqa: PTH111 - Path.expanduser may raise
+        settings = {**settings, "ranker_file": str(beside)}
     try:
         return SearchSettings.from_dict({**settings, **over})
     except InputError as error:
