@@ -11,14 +11,15 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from indexer.errors import InputError
 from indexer.frame_index import FrameHits, FrameIndex, Moments
 from indexer.vectors import Float32
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-#: More at once would let the first wait for too much of the others' work. `bench serve` sets 1: each by itself.
-MAX_BATCH = max(1, int(os.environ.get("VCLIP_MAX_BATCH") or 32))
+#: More at once would let the first wait for too much of the others' work.
+MAX_BATCH = 32
 
 
 class Batcher(Generic[Item, Answer]):
@@ -29,10 +30,13 @@ class Batcher(Generic[Item, Answer]):
 
     Args:
         work: answers some items, in their order.
+
+    Raises:
+        InputError: ``$VCLIP_MAX_BATCH`` is set and is no count.
     """
 
     def __init__(self, work: Callable[[Sequence[Item]], Sequence[Answer]]) -> None:
-        self._work = work
+        self._work, self._most = work, _max_batch()
         self._waiting: list[tuple[Item, Future[Answer]]] = []
         self._lock = threading.Lock()
         self._turn = threading.Lock()
@@ -58,7 +62,7 @@ class Batcher(Generic[Item, Answer]):
 
     def _round(self) -> None:
         with self._lock:
-            some, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            some, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
         try:
             self._answer(some)
         except BaseException as error:  # Ctrl-C, a panic of LanceDB's Rust core: nobody else will answer these
@@ -128,6 +132,16 @@ class BatchedIndex:
     def background(self, query: Float32) -> tuple[float, float]:
         """See :class:`FrameIndex`."""
         return self.index.background(query)
+
+
+def _max_batch() -> int:
+    """``$VCLIP_MAX_BATCH``, else :data:`MAX_BATCH`. `bench serve` sets 1: each by itself."""
+    named = os.environ.get("VCLIP_MAX_BATCH") or str(MAX_BATCH)
+    if not named.isdecimal() or int(named) < 1:
+        raise InputError(
+            f"VCLIP_MAX_BATCH is {named!r}", f"Unset it, or give a count: 1 or more; usual is {MAX_BATCH}"
+        )
+    return int(named)
 
 
 def _search_all(index: FrameIndex, asked: Sequence[tuple[Float32, int]]) -> list[FrameHits]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from indexer.batcher import MAX_BATCH, BatchedIndex, Batcher
+from indexer.errors import InputError
 from indexer.frame_index import NumpyIndex
 from tests.test_frame_index import QUERIES, VIDEOS, D, flat
 
@@ -98,3 +99,19 @@ def test_what_is_no_mistake_of_an_item_reaches_all_who_wait():
         with pytest.raises(Panic):
             wait()
     assert ask("c") == "c"
+
+
+def test_how_many_are_joined_is_set_from_outside(monkeypatch):
+    rounds = []
+    monkeypatch.setenv("VCLIP_MAX_BATCH", "2")
+    batcher = Batcher(lambda items: rounds.append(len(items)) or items)
+    later = [batcher.later(n) for n in range(3)]
+    assert [answer() for answer in later] == [0, 1, 2]
+    assert rounds == [2, 1]
+
+
+@pytest.mark.parametrize("named", ["zz", "0", "-1", "2.5"])
+def test_a_number_of_joined_calls_that_is_none_is_refused(monkeypatch, named):
+    monkeypatch.setenv("VCLIP_MAX_BATCH", named)
+    with pytest.raises(InputError, match=f"VCLIP_MAX_BATCH is '{named}'"):
+        Batcher(list)
