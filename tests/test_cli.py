@@ -186,6 +186,7 @@ def test_index_json(lib, films, vclip):
         (["search", "red", "--template", "a photo"], "a template has no {}"),
         (["search", "red", "--json", "--csv"], "exclude each other"),
         (["list", "--json", "--csv"], "exclude each other"),
+        (["search", "red", "--all", "--min-score", "3"], "--all and --min-score exclude each other"),
         (["search", "--like", "one.mp4@x"], "'x' is not a time"),
         (["search", "--like", "one.mp4@1:00"], "lasts 20.0 s"),
         (["search", "--like", "none.mp4@1"], "none.mp4 is not in the library"),
@@ -366,7 +367,12 @@ def test_sums_and_sequences(filled, tmp_path, vclip, monkeypatch):
     assert json.loads(vclip("search", '"blue" then "red"', *sharp)[1]) == []
 
 
-def test_per_video_and_min_score(filled, vclip):
+def test_the_help_names_every_form_of_a_date(vclip):
+    forms = vclip("search", "red", "--after", "soon")[2].split("Write ")[1].strip()
+    assert forms in " ".join(vclip("search", "--help")[1].split())
+
+
+def test_per_video_and_min_score(filled, vclip, tmp_path):
     arguments = (
         "search",
         '"red" + "blue"',
@@ -386,7 +392,10 @@ def test_per_video_and_min_score(filled, vclip):
     best = everything[0]["score"]
     assert len(json.loads(vclip(*arguments, "--min-score", str(best - 0.001))[1])) == 1
     assert json.loads(vclip(*arguments, "--min-score", "900")[1]) == []
-    assert json.loads(vclip(*arguments, "--min-score", "900", "--all")[1]) == everything
+    high = tmp_path / "high.json"
+    high.write_text(json.dumps({"min_score": 900}))
+    assert json.loads(vclip(*arguments, "--settings", high)[1]) == []
+    assert json.loads(vclip(*arguments, "--settings", high, "--all")[1]) == everything
 
 
 def test_words_need_no_quotes(filled, vclip):

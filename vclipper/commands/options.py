@@ -223,7 +223,12 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         ("--min-length", "min_length", "TIME", "Only videos at least this long: seconds, M:SS or H:MM:SS."),
         ("--max-length", "max_length", "TIME", "Only videos at most this long."),
-        ("--after", "after", "DATE", "Only videos recorded then or later: YYYY, YYYY-MM or YYYY-MM-DD."),
+        (
+            "--after",
+            "after",
+            "DATE",
+            "Only videos recorded then or later: YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DD HH:MM.",
+        ),
         ("--before", "before", "DATE", "Only videos recorded before."),
     )
     for flag, name, metavar, text in reversed(options):

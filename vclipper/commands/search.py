@@ -123,6 +123,8 @@ def search(
     the other: '"a dog" then "a cat" within 30 s'.
     """
     demand_one_form(as_json, as_csv)
+    if show_all and given["min_score"] is not None:
+        raise InputError("--all and --min-score exclude each other", "Choose one")
     if within:
         _demand_quoted_globs(query)
     text = " ".join(query) if query else None
