@@ -29,6 +29,9 @@ VIDEO_SUFFIXES = frozenset(
     )
 )
 
+PathLike = str | os.PathLike[str]
+Paths = PathLike | Sequence[PathLike]
+
 #: Told of a folder that cannot be looked through, and why.
 OnUnreadable = Callable[[Path, str], None]
 
@@ -71,6 +74,12 @@ def find_videos(
                 with contextlib.suppress(FileNotFoundError):  # it was deleted just now
                     found.setdefault(_identity(file), file)
     return sorted(found.values())
+
+
+def several(paths: Paths) -> list[str]:
+    """The paths, of which one may stand alone, as text."""
+    one_or_more = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return [os.fspath(path) for path in one_or_more]
 
 
 def refuse_empty(path: str | os.PathLike[str]) -> None:

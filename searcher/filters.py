@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from indexer.catalogue import VideoRow
-from indexer.discover import one_line
+from indexer.discover import Paths, one_line, several
 from indexer.errors import InputError
 
 Named = TypeVar("Named")
@@ -40,7 +40,7 @@ class VideoFilter:
         InputError: a limit that no video can keep, or two that exclude each other.
     """
 
-    within: str | Sequence[str] | None = None
+    within: Paths | None = None
     min_seconds: float | None = None
     max_seconds: float | None = None
     after_unix: float | None = None
@@ -105,9 +105,7 @@ class VideoFilter:
 
     @property
     def _patterns(self) -> tuple[str, ...]:
-        if self.within is None:
-            return ()
-        return (self.within,) if isinstance(self.within, str) else tuple(self.within)
+        return () if self.within is None else tuple(several(self.within))
 
     def _within(self, videos: Sequence[VideoRow]) -> list[VideoRow]:
         """The videos with a path that one of the patterns means."""

@@ -12,8 +12,8 @@ judged within :data:`CONTEXT_SECONDS`, so a window in an hour of film is judged 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,7 +172,7 @@ def describe(curve: Curve) -> tuple[Candidates, Floats]:
 
 
 def propose(
-    curves: Sequence[Curve], ranker: str = "fitted", parameters: str | os.PathLike[str] | None = None
+    curves: Sequence[Curve], ranker: str = "fitted", parameters: str | Path | None = None
 ) -> list[list[Found]]:
     """The moments of each video: first frame, one past the last, confidence; best first.
 
@@ -192,7 +192,7 @@ def propose(
     return [windows for reel in reels(curves) for windows in _proposed(reel, ranker, parameters)]
 
 
-def _proposed(reel: Reel, ranker: str, parameters: str | os.PathLike[str] | None) -> list[list[Found]]:
+def _proposed(reel: Reel, ranker: str, parameters: str | Path | None) -> list[list[Found]]:
     curves = smoothed(reel)
     candidates = _candidates(reel, curves)
     values = features(reel, candidates, curves)

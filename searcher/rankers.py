@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -154,7 +153,7 @@ SHIPPED = Path(__file__).with_name("proposals.json")
 
 
 @cache
-def load_rankers(file: str | os.PathLike[str] | None = None) -> Rankers:
+def load_rankers(file: str | Path | None = None) -> Rankers:
     """Read a parameter file, once per process; None for the one that comes with the package.
 
     Raises:

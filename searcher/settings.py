@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from indexer.errors import InputError, SettingError
@@ -79,14 +80,19 @@ class Knob:
         return str(os.fspath(value))
 
     def _number(self, value: Any) -> int | float:
-        if isinstance(value, bool) or not isinstance(value, Real) or value != value:
+        if not _is_number(value):
             raise SettingError(f"{self.name} is {value!r}, not a number")
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
-            raise SettingError(f"{self.name} is {value}", f"It must lie between {self.low} and {self.high}")
+            shown = value if isinstance(value, int) else f"{value:g}"  # of 10**400 there is no float
+            raise SettingError(f"{self.name} is {shown}", f"It must lie between {self.low} and {self.high}")
         if self.kind is int and value != int(value):
             raise SettingError(f"{self.name} is {value}, not a whole number")
         number: int | float = self.kind(value)
         return number
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and value == value  # NaN is none
 
 
 def _knob(default: Any, help: str, kind: type[Any], symbol: str = "", **bounds: Any) -> Any:  # noqa: A002
@@ -112,7 +118,7 @@ class SearchSettings:
         high=1.0,
     )
     ranker: str = _knob("fitted", "proposals: what scores the candidate windows", str, choices=RANKERS)
-    ranker_file: str | os.PathLike[str] | None = _knob(  # noqa: RUF009 - a field
+    ranker_file: str | Path | None = _knob(  # noqa: RUF009 - a field
         None, "proposals: parameters of your own for the fitted ranker, a file that `vclip bench fit` wrote", str
     )
     min_confidence: float = _knob(

@@ -107,6 +107,16 @@ def test_a_timeline_of_a_stranger_is_refused(filled):
         filled.timeline("nine.mp4", text="red")
 
 
+def test_what_a_search_found_is_asked_for_by_its_path(filled):
+    (moment,) = filled.search("lime", within=["one.mp4"], settings=SHARP)
+    assert filled.timeline(moment.path, "lime", settings=SHARP).video.video_id == moment.video_id
+    assert filled.scenes(moment.path).cuts.tolist() == [3, 7]  # red 0-6 s, lime 6-14 s, blue: a frame is 2 s
+    likes = [filled.search(like=(named, 8.0), settings=SHARP) for named in (moment.path, moment.video_id)]
+    assert found(likes[0]) == found(likes[1])
+    for within in (moment.path, [moment.path], moment.path.parent):
+        assert filled.search("lime", within=within, settings=SHARP)[0] == moment
+
+
 # ---- index
 
 
@@ -134,6 +144,13 @@ def test_a_second_run_does_nothing_and_needs_no_model(filled, films):
     assert names(report.skipped) == ["one.mp4", "two.mkv", "three.mov"] or len(report.skipped) == 3
     assert report.ok
     assert report.frames == 0
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_path_may_stand_alone(own_films, tmp_path, kind):
+    library = open_library(tmp_path / "lib")
+    assert library.index(kind(own_films)).ok
+    assert [video.path.name for video in library.remove(kind(own_films / "a.mp4"))] == ["a.mp4"]
 
 
 def test_a_moved_file_is_relinked(own_films, tmp_path):
@@ -483,6 +500,29 @@ def test_a_pillow_image_is_a_query_too(filled):
     assert found(moments)[0] == ("three.mov", 0.0, 4.0)
 
 
+def test_an_array_is_a_picture_too(filled):
+    magenta = np.full((9, 12, 3), (255, 0, 255), np.uint8)
+    assert found(filled.search(image=magenta, settings=SHARP))[0] == ("three.mov", 0.0, 4.0)
+
+
+def test_what_is_no_picture_is_one_line(filled):
+    from PIL import Image
+
+    for image, says in [
+        (
+            np.zeros((9, 9), np.uint8),
+            r"the picture is an array \(9, 9\) of uint8. Give an array \(height, width, 3\)",
+        ),
+        (np.zeros((9, 9, 3)), r"the picture is an array \(9, 9, 3\) of float64"),
+        (np.zeros((0, 9, 3), np.uint8), "the picture has no pixels: it is 9x0"),
+        (Image.new("RGB", (0, 0)), "the picture has no pixels: it is 0x0"),
+        ("x" * 5000, "cannot be read as an image: File name too long"),
+        (3, "int is no picture"),
+    ]:
+        with pytest.raises(InputError, match=says):
+            filled.search(image=image)
+
+
 def test_within_a_glob(filled):
     assert {m.path.name for m in filled.search("red", within="sub/*", settings=SHARP)} == {"two.mkv"}
     assert {m.path.name for m in filled.search("red", within="*.mp4", settings=SHARP)} == {"one.mp4"}
@@ -520,8 +560,17 @@ def test_unreadable_images(filled, tmp_path):
 def test_templates_average(filled):
     once = filled.embed("red")
     assert np.allclose(filled.embed("red", templates=["{}", "{}"]), once, atol=1e-6)
-    mixed = filled.embed("red", templates=["{}", "blue"])
-    assert mixed @ once < 1 - 1e-3
+    mixed = filled.embed("blue", templates=["{}", "light{}"])
+    assert mixed @ filled.embed("blue") < 1 - 1e-3
+    assert np.array_equal(filled.embed("red", templates="{}"), once)
+
+
+def test_templates_are_checked_wherever_they_are_given(filled):
+    for templates, says in [((), "there is no template"), (["a photo"], "a template has no {}")]:
+        with pytest.raises(InputError, match=says):
+            filled.search("red", templates=templates)
+        with pytest.raises(InputError, match=says):
+            filled.embed("red", templates=templates)
 
 
 def test_copies_of_a_scene_fold_into_one_with_a_count(own_films, tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from indexer.discover import printable
+from indexer.discover import PathLike, printable
 from indexer.errors import InputError
 from indexer.vectors import Float32, unit
 from searcher.query import Query, Term, embed, parse
@@ -19,8 +19,8 @@ from vclipper.naming import video_and_time, video_of
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Like = str | Place
-"""A moment of the library: ``VIDEO@TIME``, or video id and seconds."""
+Like = str | tuple[PathLike | int, float]
+"""A moment of the library: ``VIDEO@TIME``, or a video (by id, path, or the end of it) and seconds."""
 OpenPicture = Callable[[str], "Image"]
 Later = Callable[[], Float32]
 """A vector when it is called for: (D,) float32."""
@@ -43,16 +43,14 @@ class Question:
 
     @classmethod
     def of(cls, text: str | None, image: object | None, like: Like | None, templates: Sequence[str]) -> Question:
-        """Raises InputError unless there is exactly one thing, and in each template a place for its text."""
+        """Raises InputError unless there is exactly one thing, and a template, in each a place for its text."""
         if sum(given is not None for given in (text, image, like)) != 1:
             raise InputError(
                 "give one thing to search for: a text or an image or a moment",
                 "vclip search TEXT, or --image FILE, or --like VIDEO@TIME",
             )
         query = None if text is None else parse(text)
-        if any("{}" not in template for template in templates):
-            raise InputError("a template has no {}", 'The query goes there: --template "a photo of {}"')
-        return cls(query, image, like, templates)
+        return cls(query, image, like, with_places(templates))
 
     def start(self) -> Question:
         """Of A-then-B only A."""
@@ -73,6 +71,20 @@ class Question:
                 f"{printable(video.path)} lasts {video.duration_seconds:.1f} s, so it has nothing at {seconds:g} s"
             )
         return video.video_id, seconds
+
+
+def with_places(templates: Sequence[str]) -> Sequence[str]:
+    """The templates, of which one may stand alone.
+
+    Raises:
+        InputError: there is none, or one without a place for the text.
+    """
+    some = [templates] if isinstance(templates, str) else templates
+    if not some:
+        raise InputError("there is no template", 'The query alone is the template "{}"')
+    if any("{}" not in template for template in some):
+        raise InputError("a template has no {}", 'The query goes there: --template "a photo of {}"')
+    return some
 
 
 class Asking:
@@ -97,7 +109,7 @@ class Asking:
 
     def of_terms(self, terms: tuple[Term, ...], templates: Sequence[str]) -> Float32:
         """A sum's unit vector, (D,) float32."""
-        return self._sum(terms, templates, self._pictures(terms))()
+        return self._sum(terms, with_places(templates), self._pictures(terms))()
 
     def _pictures(self, terms: Iterable[Term]) -> dict[Term, Image]:
         return {term: self._open_picture(term.value) for term in terms if term.is_picture}

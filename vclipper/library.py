@@ -15,7 +15,7 @@ from indexer.backends import AUTO
 from indexer.build import IndexReport, OnProgress, carry_out, index_files
 from indexer.catalogue import VideoRow
 from indexer.devices import device_of_a_worker
-from indexer.discover import find_videos, printable, refuse_address
+from indexer.discover import PathLike, Paths, find_videos, printable, refuse_address, several
 from indexer.encoder import Encoder
 from indexer.errors import REPAIR, InputError, LibraryDamagedError, LibraryError, VideoError
 from indexer.frames import check_tolerance
@@ -31,7 +31,7 @@ from indexer.stills import pictures_at
 from indexer.storage import TABLES, Folder, Where, at, failures_said
 from indexer.store import Store
 from indexer.thumbnails import Thumbnails
-from indexer.vectors import Float32
+from indexer.vectors import Float32, UInt8
 from indexer.verify import Problem, verify
 from searcher.filters import VideoFilter
 from searcher.query import parse
@@ -53,8 +53,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from indexer.watch import WatchSettings
-
-Paths = Sequence[str | os.PathLike[str]]
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,10 @@ class Library:
     >>> for moment in library.search(text="man in yellow blanket"):      # doctest: +SKIP
     ...     print(moment.path, moment.start_seconds, moment.end_seconds)
 
-    Use :meth:`open`. Every error is a :class:`vclipper.VClipperError`. Several threads may search one object at
-    once; a thread that indexes has one of its own.
+    Use :meth:`open`. What is wrong with a value is said in a :class:`vclipper.VClipperError`; an argument of
+    another type than its annotation is a bare TypeError or AttributeError. Paths are ``str`` or ``os.PathLike``,
+    and one may stand where several may. Several threads may search one object at once; a thread that indexes has
+    one of its own.
 
     Args:
         where, device, backend: as in :meth:`open`.
@@ -129,9 +129,7 @@ class Library:
         self._searching = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     @classmethod
-    def open(
-        cls, path: str | os.PathLike[str] | None = None, device: str = "auto", backend: str = AUTO
-    ) -> Library:
+    def open(cls, path: PathLike | None = None, device: str = "auto", backend: str = AUTO) -> Library:
         """The library at ``path``, which :meth:`index` makes when there is none yet.
 
         Args:
@@ -199,7 +197,8 @@ class Library:
         settings = settings or IndexSettings()
         self._demand_tolerance(settings, fps)
         unreadable: dict[Path, str] = {}
-        files, roots = find_videos(paths, settings.exclude, unreadable.__setitem__), absolute(paths)
+        named = several(paths)
+        files, roots = find_videos(named, settings.exclude, unreadable.__setitem__), absolute(named)
         with self._workers(ray) as connection:
             # The machine that drives a cluster may have none of the devices that are named.
             self._make_or_require(model, fps, None if connection is None else "auto")
@@ -272,9 +271,10 @@ class Library:
         from vclipper.watching import Watch
 
         options = (settings or IndexSettings(), watching or Defaults())
-        for path in paths:
+        named = several(paths)
+        for path in named:
             refuse_address(path)
-        roots = absolute(paths)
+        roots = absolute(named)
         self._demand_known(roots)
         self._demand_tolerance(options[0], fps)
         self._make_or_require(model, fps)
@@ -389,9 +389,9 @@ class Library:
     def search(
         self,
         text: str | None = None,
-        image: str | os.PathLike[str] | Image | None = None,
+        image: PathLike | Image | UInt8 | None = None,
         settings: SearchSettings | None = None,
-        within: str | Sequence[str] | VideoFilter | None = None,
+        within: Paths | VideoFilter | None = None,
         model: str | None = None,
         like: Like | None = None,
         templates: Sequence[str] = ("{}",),
@@ -402,14 +402,14 @@ class Library:
         Args:
             text: what is to be seen, in the language of :mod:`searcher.query`: words, or
                 ``"dog running" + ./ball.jpg - "snow"``, or ``"a dog" then "a cat" within 30 s``.
-            image: a file in any format Pillow reads, or a Pillow image.
+            image: a file in any format Pillow reads, a Pillow image, or an array (H, W, 3) uint8.
             settings: method, postprocessing, thresholds, how many.
             within: only these videos are searched: a :class:`VideoFilter`, or its first field alone, folders,
                 files or globs over paths such as ``*/holiday/*``.
             model: refuse unless the library was made with it.
-            like: ``VIDEO@TIME`` or (video id, seconds): more like this moment of a video in the library, which
+            like: ``VIDEO@TIME`` or (video, seconds): more like this moment of a video in the library, which
                 is not among the answers itself.
-            templates: each text is put in place of ``{}`` in each of these, and the embeddings averaged.
+            templates: each text is put in place of ``{}`` in each of these (or this), and the embeddings averaged.
             refine: decode more frames around the ends of what was found and move the ends there.
 
         Raises:
@@ -458,9 +458,9 @@ class Library:
 
     def timeline(
         self,
-        video: str | int,
+        video: PathLike | int,
         text: str | None = None,
-        image: str | os.PathLike[str] | Image | None = None,
+        image: PathLike | Image | UInt8 | None = None,
         settings: SearchSettings | None = None,
         like: Like | None = None,
         templates: Sequence[str] = ("{}",),
@@ -480,7 +480,7 @@ class Library:
         (vector,) = self._asking.vectors(question, corpus)
         return timeline(row.video_id, vector(), corpus, settings or SearchSettings())
 
-    def scenes(self, video: str | int, settings: SearchSettings | None = None) -> Scenes:
+    def scenes(self, video: PathLike | int, settings: SearchSettings | None = None) -> Scenes:
         """How one video changes: CFS_c and its cuts; no query, no model.
 
         Args:
@@ -614,7 +614,7 @@ class Library:
         """
         if purge and not isinstance(self.storage, Folder):
             raise LibraryError(f"{self.storage} is in a bucket: --purge is for folders", "Remove without it")
-        places = absolute(paths)
+        places = absolute(several(paths))
         if not (places or purge):
             raise InputError("nothing to remove", "Name files or folders: vclip remove PATHS")
         with self._writer("vclip remove") as store:
@@ -641,8 +641,8 @@ class Library:
 
     def relink(
         self,
-        old: str | os.PathLike[str],
-        new: str | os.PathLike[str],
+        old: PathLike,
+        new: PathLike,
         dry_run: bool = False,
         on_scan: Callable[[Path], None] = lambda path: None,
     ) -> Relinking:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from indexer.catalogue import VideoRow
-from indexer.discover import one_line, printable
+from indexer.discover import PathLike, one_line, printable
 from indexer.errors import InputError
 
 _LISTED = 5
@@ -69,10 +70,10 @@ def video_called(name: str, videos: Iterable[VideoRow]) -> VideoRow:
     raise InputError(f"{name} could be {len(found)} videos: {some}", "Give a path, or more of it")
 
 
-def video_of(video: str | int, videos: Mapping[int, VideoRow]) -> VideoRow:
+def video_of(video: PathLike | int, videos: Mapping[int, VideoRow]) -> VideoRow:
     """The video with this id, or called so; errors as :func:`video_called`."""
-    if isinstance(video, str):
-        return video_called(video, videos.values())
+    if isinstance(video, str | os.PathLike):
+        return video_called(os.fspath(video), videos.values())
     if video not in videos:
         raise InputError(f"no video of the library has the id {video}", "See the ids: vclip list --json")
     return videos[video]

@@ -227,7 +227,7 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--after",
             "after",
             "DATE",
-            "Only videos recorded then or later: YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DD HH:MM.",
+            "Only videos recorded since: YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DD HH:MM.",
         ),
         ("--before", "before", "DATE", "Only videos recorded before."),
     )
