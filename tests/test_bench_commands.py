@@ -137,7 +137,9 @@ def test_tables_alone_show_the_published_figures() -> None:
 def test_baselines(source: list[str], tmp_path: Path) -> None:
     ran = invoke("baselines", *source, "--folds", 2, "--results", tmp_path / "b.json", "--format", "csv")
     assert "image query" in ran.stdout
-    assert len(json.loads((tmp_path / "b.json").read_text())["baselines"]) == 8
+    results = json.loads((tmp_path / "b.json").read_text())
+    assert len(results["baselines"]) == 8
+    assert results["source"].endswith(", tuned for R1@0.5 by 2-fold CV by video")  # as tuning says
 
 
 def test_corpus(source: list[str]) -> None:
