@@ -22,7 +22,7 @@ class Ignores:
     """Which paths are left out. Reads each ``.vclipignore`` once: make a new one for each run.
 
     Args:
-        exclude: patterns over absolute paths. One with a slash in it may match anywhere on the way, so
+        exclude: patterns (or one) over absolute paths. One with a slash in it may match anywhere on the way, so
             ``holiday/*`` does what it does in ``vclip search --in``; one that begins with a slash is absolute.
 
     Raises:
@@ -31,7 +31,8 @@ class Ignores:
     """
 
     def __init__(self, exclude: Sequence[str] = ()) -> None:
-        self._exclude = _spec([_anywhere(pattern) for pattern in exclude], "--exclude")
+        patterns = [exclude] if isinstance(exclude, str) else exclude
+        self._exclude = _spec([_anywhere(pattern) for pattern in patterns], "--exclude")
         self._specs: dict[Path, GitIgnoreSpec | None] = {}
         self._folders: dict[Path, bool] = {}
 

@@ -68,6 +68,7 @@ def test_what_a_parent_leaves_out_is_left_out_however_it_is_named(folder):
 )
 def test_exclude(folder, pattern, expected):
     assert sorted(found(folder, exclude=[pattern])) == sorted(expected)
+    assert sorted(found(folder, exclude=pattern)) == sorted(expected)  # one may stand alone
     assert found(folder / "a.mp4", exclude=[pattern]) == (["a.mp4"] if "a.mp4" in expected else [])
 
 
