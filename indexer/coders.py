@@ -30,6 +30,8 @@ _COARSE_DIMENSIONS = 128
 _MAX_LISTS = 16_384
 _CODE_SAMPLE = 32_768
 _LISTS_WORTH_THREADS = 256
+#: Nodes of a graph that a walk keeps in sight, however few are wanted of it.
+_NODES_IN_SIGHT = 4_000
 
 
 class Coder(Protocol):
@@ -196,7 +198,8 @@ class GraphCodes:
         import faiss
 
         faiss.omp_set_num_threads(1)
-        settings = faiss.SearchParametersHNSW(efSearch=k, sel=chosen)  # type: ignore[attr-defined]
+        sight = max(k, _NODES_IN_SIGHT)
+        settings = faiss.SearchParametersHNSW(efSearch=sight, sel=chosen)  # type: ignore[attr-defined]
         found: Found = index.search(queries, k, params=settings)
         return found
 
