@@ -1,13 +1,10 @@
 /** The export dialog: a format, its options, and a file to save. */
 
 import * as api from "./api.js";
-import { el, find, icon, iconButton } from "./dom.js";
+import { el, icon, iconButton } from "./dom.js";
 import { counted } from "./format.js";
 import * as kept from "./kept.js";
 import { toast } from "./notices.js";
-
-/** Formats that read and write pictures take long and have an option of their own. */
-const CLIPS = "clips";
 
 export class ExportDialog {
   constructor(dialog, { onError }) {
@@ -51,13 +48,18 @@ export class ExportDialog {
       "div",
       { class: "export-options" },
       el("label", { class: "field" }, "Name", el("input", { type: "text", name: "title", value: "moments", required: true, maxLength: 100 })),
-      el("label", { class: "field" }, "Handles, seconds before and after", el("input", { type: "number", name: "pad", value: pad, min: 0, max: 60, step: "any", required: true })),
-      el("label", { class: "check exact" }, el("input", { type: "checkbox", name: "exact", checked: exact }), el("span", {}, "Cut exactly: encode anew. Otherwise clips are copied and begin at a keyframe.")),
+      el("label", { class: "field", data: { option: "pad_seconds" } }, "Handles, seconds before and after", el("input", { type: "number", name: "pad", value: pad, min: 0, max: 60, step: "any", required: true })),
+      el("label", { class: "check", data: { option: "exact" } }, el("input", { type: "checkbox", name: "exact", checked: exact }), el("span", {}, "Cut exactly: encode anew. Otherwise clips are copied and begin at a keyframe.")),
     );
   }
 
   #showOptions() {
-    find(".exact", this.form).hidden = new FormData(this.form).get("format") !== CLIPS;
+    const { options } = this.#formatCalled(new FormData(this.form).get("format"));
+    for (const field of this.form.querySelectorAll("[data-option]")) field.hidden = !options.includes(field.dataset.option);
+  }
+
+  #formatCalled(name) {
+    return this.formats.find((one) => one.name === name);
   }
 
   async #send(event) {
@@ -68,7 +70,7 @@ export class ExportDialog {
     this.#wait(true);
     this.request = new AbortController();
     try {
-      save(await api.exportMoments(bodyOf(this.items, chosen, given.title), this.request.signal));
+      save(await api.exportMoments(bodyOf(this.items, chosen, this.#formatCalled(chosen.format).options, given.title), this.request.signal));
       this.dialog.close();
     } catch (error) {
       if (error.name !== "AbortError") this.#fail(error);
@@ -89,7 +91,7 @@ export class ExportDialog {
   }
 }
 
-function bodyOf(items, { format, pad, exact }, name) {
+function bodyOf(items, { format, pad, exact }, taken, name) {
   const moments = items.map((item) => ({
     video_id: item.video_id,
     start_seconds: item.start_seconds,
@@ -98,8 +100,8 @@ function bodyOf(items, { format, pad, exact }, name) {
     score: item.score,
     note: item.note,
   }));
-  const options = { pad_seconds: Number(pad), ...(format === CLIPS ? { exact } : {}) };
-  return { format, name, moments, options };
+  const options = Object.entries({ pad_seconds: Number(pad), exact }).filter(([option]) => taken.includes(option));
+  return { format, name, moments, options: Object.fromEntries(options) };
 }
 
 function formatChoice({ name, label, suffix, what }, checked) {
